@@ -1,0 +1,1 @@
+"""Revisions, applied once each and never edited after a release."""

@@ -1,0 +1,256 @@
+"""The commands: each parses its words, calls the domain and prints one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+from rich.text import Text
+
+from scenebook import logs, videos
+from scenebook.cli import shapes, tables
+from scenebook.cli.find import find_files, find_video, transcript_beside
+from scenebook.cli.follow import follow
+from scenebook.cli.output import answer, answers, notes
+from scenebook.cli.supervisor import Supervisor
+from scenebook.cli.workplace import Workplace, servers, workplace
+from scenebook.db import migrate
+from scenebook.errors import InvalidInput
+from scenebook.model import Channel, Stage, Video, VideoStatus
+from scenebook.settings import Settings, get_settings
+
+app = typer.Typer(
+    help="Search inside videos: what is said and what is seen.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Owner = Annotated[
+    str | None, typer.Option("--owner", help="Owner: a UUID or a name. Default: SCENEBOOK_OWNER.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, as docs/cli.md describes it.")]
+VideoText = Annotated[
+    str, typer.Argument(metavar="VIDEO", help="An id, the start of an id, or the title.")
+]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once; do not follow progress.")]
+
+
+def quiet_settings() -> Settings:
+    """The settings, with logs of this process reduced to warnings: the answer is what counts."""
+    settings = get_settings()
+    if settings.log_level == "INFO":
+        logs.configure(settings.model_copy(update={"log_level": "WARNING"}))
+    else:
+        logs.configure(settings)
+    return settings
+
+
+@contextmanager
+def working_as(owner: str | None) -> Iterator[Workplace]:
+    """The workplace of an ordinary command."""
+    with workplace(quiet_settings(), owner=owner) as place:
+        yield place
+
+
+@app.command()
+def index(
+    paths: Annotated[list[Path], typer.Argument(metavar="FILE|DIR", help="What to index.")],
+    transcript: Annotated[
+        Path | None,
+        typer.Option(help="Subtitles (.vtt, .srt). Default: the file of the video's name."),
+    ] = None,
+    no_wait: NoWait = False,
+    owner: Owner = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy videos to storage, put them on the to-do list and follow their progress."""
+    files = find_files(paths)
+    if transcript is not None and len(files) > 1:
+        raise InvalidInput("--transcript belongs to one video, and these are several.")
+    with working_as(owner) as place:
+        added: list[videos.AddedVideo] = []
+        for path in files:
+            one = add(place, path, transcript=transcript or transcript_beside(path))
+            if not one.created:
+                notes().print(f"{path.name} is here already as {one.video.id}.", markup=False)
+            added.append(one)
+        finish([one.video for one in added], place, wait=not no_wait, as_json=as_json)
+
+
+def add(place: Workplace, path: Path, *, transcript: Path | None) -> videos.AddedVideo:
+    """Add one file for the command's owner."""
+    return videos.add_video(
+        place.database,
+        place.storage,
+        owner_id=place.owner_id,
+        path=path,
+        transcript=transcript,
+        max_bytes=place.settings.media_max_bytes,
+    )
+
+
+def finish(work: list[Video], place: Workplace, *, wait: bool, as_json: bool) -> None:
+    """Follow what was put on the to-do list, or say who will do it; exit 1 if a video failed."""
+    if wait:
+        settle(place, work)
+    elif place.own_servers is not None:
+        notes().print("No worker is running: the next `scenebook up` does the work.")
+    now = [show(place, video) for video in work]
+    failed = any(status["status"] == VideoStatus.FAILED for status, _ in now)
+    if as_json:
+        answer([shape for shape, _ in now], "", as_json=True)
+    else:
+        answer(None, tables.videos_table([video for _, video in now]), as_json=False)
+    if failed:
+        raise typer.Exit(1)
+
+
+def show(place: Workplace, video: Video) -> tuple[dict[str, Any], Video]:
+    """The video as it is now, in its JSON shape and as it is."""
+    progress = videos.progress_of(place.database, owner_id=place.owner_id, video_id=video.id)
+    fresh = videos.get_video(place.database, owner_id=place.owner_id, video_id=video.id)
+    return shapes.progress_shape(fresh, progress), fresh
+
+
+def settle(place: Workplace, work: list[Video]) -> dict[UUID, videos.Progress]:
+    """Follow videos until they are settled; runs a worker meanwhile if nobody else can."""
+    own = place.own_servers
+    team = (
+        Supervisor(place.settings, log_dir=own.data_dir / "log")
+        if own is not None
+        else nullcontext()
+    )
+    with team as running:
+        return follow(place, work, console=notes(), tick=running.check if running else lambda: None)
+
+
+@app.command()
+def status(
+    video: Annotated[
+        str | None, typer.Argument(metavar="VIDEO", help="An id, its start, or the title.")
+    ] = None,
+    owner: Owner = None,
+    as_json: AsJson = False,
+) -> None:
+    """Where all videos stand, or the stages and channels of one."""
+    with working_as(owner) as place:
+        if video is None:
+            mine = videos.list_videos(place.database, owner_id=place.owner_id)
+            answer(
+                [shapes.video_shape(one) for one in mine], tables.videos_table(mine),
+                as_json=as_json,
+            )  # fmt: skip
+            return
+        found = find_video(place, video)
+        progress = videos.progress_of(place.database, owner_id=place.owner_id, video_id=found.id)
+        answer(
+            shapes.progress_shape(found, progress),
+            tables.progress_table(found, progress),
+            as_json=as_json,
+        )
+
+
+@app.command()
+def scenes(video: VideoText, owner: Owner = None, as_json: AsJson = False) -> None:
+    """The scenes of a video: times, best frames, words, and each channel's status."""
+    with working_as(owner) as place:
+        found = find_video(place, video)
+        rows = videos.scenes_of(place.database, owner_id=place.owner_id, video_id=found.id)
+        answer(
+            {
+                "video": shapes.video_shape(found),
+                "scenes": [shapes.scene_shape(scene) for scene in rows],
+            },
+            tables.scenes_table(rows),
+            as_json=as_json,
+        )
+
+
+@app.command(name="search")
+def search_command(
+    text: Annotated[str, typer.Argument(help="What to look for, in your words.")],
+    channel: Annotated[
+        list[Channel] | None,
+        typer.Option(help="Ask only this channel; repeat for several. Default: all in use."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most hits.")] = 10,
+    video: Annotated[str | None, typer.Option(help="Only within this video.")] = None,
+    owner: Owner = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find scenes by text."""
+    from scenebook.cli.searching import search  # takes a second that other commands need not wait
+
+    with working_as(owner) as place, notes().status("Searching…"):
+        within = find_video(place, video).id if video is not None else None
+        (found,) = search(place, [text], channels=channel, limit=limit, video_id=within)
+        answer(shapes.answer_shape(text, found), tables.hits_table(text, found), as_json=as_json)
+
+
+@app.command()
+def retry(
+    video: VideoText,
+    stage: Annotated[Stage | None, typer.Option(help="Do this stage again.")] = None,
+    channel: Annotated[Channel | None, typer.Option(help="Do this channel again.")] = None,
+    no_wait: NoWait = False,
+    owner: Owner = None,
+    as_json: AsJson = False,
+) -> None:
+    """Do again what failed in a video, or one stage, or one channel."""
+    with working_as(owner) as place:
+        found = find_video(place, video)
+        again = videos.retry_video(
+            place.database,
+            owner_id=place.owner_id,
+            video_id=found.id,
+            stage=stage,
+            channel=channel,
+        )
+        if again == 0:
+            notes().print("Nothing failed in this video; name a --stage or a --channel.")
+        finish([found], place, wait=not no_wait and again > 0, as_json=as_json)
+
+
+@app.command()
+def delete(video: VideoText, owner: Owner = None, as_json: AsJson = False) -> None:
+    """Delete a video with its scenes, files and jobs. It is hidden at once."""
+    with working_as(owner) as place:
+        found = find_video(place, video)
+        videos.delete_video(place.database, owner_id=place.owner_id, video_id=found.id)
+        later = " Its files go when `scenebook up` runs." if place.own_servers is not None else ""
+        answer(
+            {"id": str(found.id), "title": found.title, "status": VideoStatus.DELETING},
+            Text(f"{found.title} ({found.id}) is deleted.{later}"),
+            as_json=as_json,
+        )
+
+
+@app.command(name="migrate")
+def migrate_command(
+    sql: Annotated[
+        bool, typer.Option("--sql", help="Print the SQL for an empty database, and change nothing.")
+    ] = False,
+    owner: Annotated[str | None, typer.Option(hidden=True)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the database to the newest schema."""
+    if sql:
+        answers().print(migrate.offline_sql(), markup=False, soft_wrap=True)
+        return
+    with servers(quiet_settings()) as (settings, _):
+        url = settings.migrations_database_url or settings.database_url
+        assert url is not None
+        before = migrate.current(url)
+        migrate.upgrade(url)
+        after = migrate.current(url)
+        answer(
+            {"from": before, "to": after},
+            Text(f"The schema is at {after}" + (f" (it was at {before})." if before else ".")),
+            as_json=as_json,
+        )

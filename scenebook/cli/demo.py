@@ -1,0 +1,102 @@
+"""`scenebook demo`: the whole main job on one video, and then everything is stopped again."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from scenebook import videos
+from scenebook.cli import tables
+from scenebook.cli.commands import Owner, add, app, settle, working_as
+from scenebook.cli.find import transcript_beside
+from scenebook.cli.output import answers, notes
+from scenebook.cli.workplace import Workplace
+from scenebook.errors import InvalidMedia, NotFound
+from scenebook.model import Scene, Video, VideoStatus
+
+SHIPPED = Path(__file__).resolve().parents[2] / "tests" / "media" / "composite_dev.mp4"
+# None of these words is in the transcript as it stands: the search is by meaning.
+SHIPPED_QUERIES = (
+    "an unpleasant smell in a pub",
+    "eating Mexican food",
+    "a president's speech about duty to the nation",
+)
+HITS = 3
+QUERY_WORDS = 8
+
+
+@app.command()
+def demo(
+    video: Annotated[
+        Path | None, typer.Argument(metavar="VIDEO", help="A video of yours; default: ours.")
+    ] = None,
+    owner: Owner = None,
+) -> None:
+    """Index one video, show its scenes, search in it, and stop what was started."""
+    started = time.monotonic()
+    path = video or SHIPPED
+    if not path.is_file():
+        raise NotFound(f"There is no file {path}. Name a video: `scenebook demo FILE`.")
+    say = answers()
+    with working_as(owner) as place:
+        say.rule("1. Index")
+        found = indexed(place, path)
+        scenes = videos.scenes_of(place.database, owner_id=place.owner_id, video_id=found.id)
+        say.rule("2. Scenes")
+        say.print(tables.scenes_table(scenes))
+        say.rule("3. Search")
+        show_searches(place, found, scenes, shipped=video is None)
+    where = f" Its data stays in {place.settings.scenebook_data_dir}." if place.own_servers else ""
+    took = time.monotonic() - started
+    say.print(Text(f"\nDone in {took:.0f} s; everything that was started is stopped.{where}"))
+
+
+def indexed(place: Workplace, path: Path) -> Video:
+    """The video of this file, indexed now unless the same bytes were before."""
+    added = add(place, path, transcript=transcript_beside(path))
+    video = added.video
+    if added.created:
+        notes().print(f"{path.name} is stored as {video.id}.", markup=False)
+    elif video.status in (VideoStatus.FAILED, VideoStatus.CANCELLED):
+        notes().print(f"{path.name} is here already and was not indexed: trying again.")
+        videos.retry_video(place.database, owner_id=place.owner_id, video_id=video.id)
+    else:
+        notes().print(f"{path.name} is here already as {video.id}: not indexed again.")
+    settle(place, [video])
+    video = videos.get_video(place.database, owner_id=place.owner_id, video_id=video.id)
+    if video.status is VideoStatus.FAILED:
+        raise InvalidMedia(
+            f"{path.name} could not be indexed ({video.failed_stage}): {video.reason} "
+            "`scenebook doctor` checks this machine."
+        )
+    return video
+
+
+def show_searches(place: Workplace, video: Video, scenes: list[Scene], *, shipped: bool) -> None:
+    """Ask three questions and print the hits of each."""
+    from scenebook.cli.searching import search  # takes a second that other commands need not wait
+
+    queries = SHIPPED_QUERIES if shipped else own_words(scenes)
+    if not queries:
+        answers().print(
+            "Nobody speaks in this video and nothing describes it, so there are no words to "
+            "search. Set CLIP_ENABLED=true to search its pictures, or OPENAI_API_KEY to have "
+            "them described."
+        )
+        return
+    with notes().status("Loading the text model…"):
+        found = search(place, queries, limit=HITS, video_id=video.id)
+    for text, one in zip(queries, found, strict=True):
+        answers().print(tables.hits_table(text, one))
+        answers().print()
+
+
+def own_words(scenes: list[Scene]) -> tuple[str, ...]:
+    """Three queries from the video's own longest scenes, for a video we know nothing of."""
+    texts = [scene.transcript or scene.description or "" for scene in scenes]
+    longest = sorted((text for text in texts if text.strip()), key=len, reverse=True)[:3]
+    return tuple(" ".join(text.split()[:QUERY_WORDS]) for text in longest)

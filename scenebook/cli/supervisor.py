@@ -1,0 +1,151 @@
+"""Keeps one Celery worker and one relay running, and stops both in order."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import structlog
+
+from scenebook.embedded.process import open_log, start_tethered, stop_process
+from scenebook.settings import Settings, process_environment
+
+log = structlog.get_logger(__name__)
+
+FIRST_BACKOFF_S = 1.0
+LONGEST_BACKOFF_S = 30.0
+# A program that lived this long starts again without delay.
+HEALTHY_AFTER_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A process to keep alive, and how to stop it: signals, each with the seconds to wait."""
+
+    name: str
+    arguments: tuple[str, ...]
+    stop_signals: Mapping[signal.Signals, float]
+
+
+# TERM lets the worker finish or hand back its job; QUIT ends it at once, and the lease expires.
+WORKER = Program(
+    "worker",
+    (
+        "-m", "celery", "--quiet", "-A", "worker.app", "worker",
+        "--without-gossip", "--without-mingle", "-O", "fair",
+    ),
+    {signal.SIGTERM: 30.0, signal.SIGQUIT: 5.0},
+)  # fmt: skip
+RELAY = Program("relay", ("-m", "worker.relay"), {signal.SIGTERM: 10.0})
+
+
+class Kept:
+    """One program that is started again, with growing pauses, whenever it ends."""
+
+    def __init__(self, program: Program, *, environment: Mapping[str, str], log_dir: Path | None):
+        self.program = program
+        self.restarts = 0
+        self._environment = environment
+        self._log_dir = log_dir
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._start_at = 0.0
+        self._backoff_s = FIRST_BACKOFF_S
+
+    @property
+    def pid(self) -> int | None:
+        """Process id while it runs."""
+        return self._process.pid if self._process is not None else None
+
+    def check(self) -> None:
+        """Start the program if it is due; notice if it has ended."""
+        now = time.monotonic()
+        if self._process is None:
+            if now >= self._start_at:
+                self._start(now)
+            return
+        status = self._process.poll()
+        if status is None:
+            return
+        self._process = None
+        self.restarts += 1
+        if now - self._started_at > HEALTHY_AFTER_S:
+            self._backoff_s = FIRST_BACKOFF_S
+        self._start_at = now + self._backoff_s
+        log.warning(
+            "program_ended", program=self.program.name, status=status, restart_in_s=self._backoff_s
+        )
+        self._backoff_s = min(self._backoff_s * 2, LONGEST_BACKOFF_S)
+
+    def stop(self) -> None:
+        """Stop the program and do not start it again."""
+        self._start_at = float("inf")
+        if self._process is not None:
+            stop_process(self._process, signals=self.program.stop_signals)
+            self._process = None
+
+    def _start(self, now: float) -> None:
+        command = [sys.executable, *self.program.arguments]
+        if self._log_dir is None:
+            self._process = start_tethered(command, environment=self._environment)
+        else:
+            with open_log(self._log_dir / f"{self.program.name}.log") as output:
+                self._process = start_tethered(command, log=output, environment=self._environment)
+        self._started_at = now
+
+
+class Supervisor:
+    """The worker and the relay of one machine. Start it from the main thread.
+
+    Their output goes to files in `log_dir`, or to ours when that is None.
+    """
+
+    def __init__(self, settings: Settings, *, log_dir: Path | None) -> None:
+        environment = process_environment(_located(settings))
+        self.kept = [
+            Kept(program, environment=environment, log_dir=log_dir) for program in (WORKER, RELAY)
+        ]
+
+    def check(self) -> None:
+        """Start what is not running. Call it every fraction of a second."""
+        for kept in self.kept:
+            kept.check()
+
+    @property
+    def restarts(self) -> int:
+        """How often a program ended by itself."""
+        return sum(kept.restarts for kept in self.kept)
+
+    def stop(self) -> None:
+        """Stop the relay first, so that nothing new is rung, then the worker."""
+        for kept in reversed(self.kept):
+            kept.stop()
+
+    def __enter__(self) -> Supervisor:
+        self.check()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+def _located(settings: Settings) -> dict[str, str]:
+    """The variables that tell a process where the servers and the data are."""
+    located = {
+        "DATABASE_URL": settings.database_url,
+        "REDIS_URL": settings.redis_url,
+        "STORAGE_URL": settings.storage,
+        "SCENEBOOK_DATA_DIR": str(settings.scenebook_data_dir.resolve()),
+    }
+    return {name: value for name, value in located.items() if value}

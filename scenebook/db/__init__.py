@@ -1,0 +1,1 @@
+"""Everything that talks to Postgres; nothing outside sees a row tuple."""

@@ -1,0 +1,115 @@
+"""Database: a pool that works under one plain role, and transactions that name their owner."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from functools import cache
+from importlib import resources
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, TextClause, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from scenebook.errors import Unavailable
+
+# Errors of the connection, not of the statement: the same work may succeed later.
+ConnectionLost = (OperationalError, InterfaceError)
+
+
+class Role(StrEnum):
+    """The plain Postgres roles that Scenebook works under; none of them bypasses row security."""
+
+    API = "scenebook_api"
+    WORKER = "scenebook_worker"
+    RELAY = "scenebook_relay"
+
+
+STATEMENT_TIMEOUT_S = {Role.API: 10, Role.WORKER: 60, Role.RELAY: 15}
+
+
+def psycopg_url(url: str) -> sa.URL:
+    """The URL with the psycopg driver, whatever flavour of `postgres://` it came in."""
+    parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+class Database:
+    """Connections under one role. Make one in each process, after any fork."""
+
+    def __init__(self, url: str, *, role: Role, pool_size: int = 4) -> None:
+        self.role = role
+        # Filtered vector search under a cached generic plan silently loses rows.
+        options = (
+            "-c plan_cache_mode=force_custom_plan -c lock_timeout=5s"
+            f" -c statement_timeout={STATEMENT_TIMEOUT_S[role]}s"
+            " -c idle_in_transaction_session_timeout=60s"
+        )
+        self.engine = sa.create_engine(
+            psycopg_url(url),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=15,
+            pool_pre_ping=True,
+            pool_recycle=1800,
+            connect_args={
+                "connect_timeout": 3,
+                "keepalives_idle": 30,
+                "options": options,
+                "application_name": role.value,
+            },
+        )
+        event.listen(self.engine, "checkout", self._take_role)
+
+    def _take_role(self, connection: Any, _record: Any, _proxy: Any) -> None:
+        """Drop every privilege of the URL's user, which may be a superuser."""
+        connection.execute(f"set role {self.role}")
+        connection.commit()
+
+    @contextmanager
+    def transaction(self, *, owner_id: UUID) -> Iterator[Connection]:
+        """One transaction that sees and writes this owner's rows only.
+
+        Raises Unavailable if Postgres cannot be reached.
+        """
+        with self._begin() as tx:
+            become(tx, owner_id=owner_id)
+            yield tx
+
+    @contextmanager
+    def across_owners(self) -> Iterator[Connection]:
+        """One transaction on the to-do list; row security shows it no owner's content."""
+        with self._begin() as tx:
+            yield tx
+
+    @contextmanager
+    def _begin(self) -> Iterator[Connection]:
+        try:
+            with self.engine.begin() as tx:
+                yield tx
+        except ConnectionLost as error:
+            raise Unavailable(
+                f"Postgres did not answer ({type(error.orig).__name__}). Check DATABASE_URL and "
+                "that the server runs; `scenebook doctor` says more."
+            ) from error
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+def become(tx: Connection, *, owner_id: UUID) -> None:
+    """Make the rest of this transaction the owner's; it ends with the transaction."""
+    claims = json.dumps({"sub": str(owner_id), "role": "authenticated"})
+    tx.execute(text("select set_config('request.jwt.claims', :claims, true)"), {"claims": claims})
+
+
+@cache
+def statement(name: str) -> TextClause:
+    """The statement in `sql/<name>.sql`."""
+    return text((resources.files("scenebook.db") / "sql" / f"{name}.sql").read_text("utf-8"))

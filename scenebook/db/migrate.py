@@ -1,0 +1,234 @@
+"""Migrations: bring a database to this release's schema, take it back, or print the SQL."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+from alembic import command, op
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import DBAPIError
+
+from scenebook.db.engine import ConnectionLost, psycopg_url
+from scenebook.errors import ConfigurationError, ScenebookError, Unavailable
+
+log = structlog.get_logger(__name__)
+
+# Beside the package both in a checkout and in site-packages; not looked up by the import name
+# `migrations`, which other projects use too.
+DIRECTORY = Path(__file__).resolve().parents[2] / "migrations"
+
+# Bookkeeping lies in a schema that no API exposes.
+SCHEMA = "scenebook"
+CONTEXT_OPTIONS: dict[str, Any] = {
+    "version_table_schema": SCHEMA,
+    "transaction_per_migration": True,  # so that a later revision can build indexes concurrently
+}
+
+LOCK_KEY = 0x5CE7EB00  # any constant; advisory locks belong to one database
+LOCK_POLL_S = 0.2
+LOCK_WAIT_S = 120.0
+
+PREPARE = f"""
+set lock_timeout = '4s';
+create schema if not exists {SCHEMA};
+create table if not exists {SCHEMA}.sql_functions (
+    name text primary key,
+    checksum text not null
+);
+comment on table {SCHEMA}.sql_functions is 'Which version of each functions/*.sql file is applied.';
+"""
+
+
+def upgrade(url: str) -> None:
+    """Bring the database to the newest schema and functions; a second call changes nothing.
+
+    Raises Unavailable if the server or a lock cannot be had, ConfigurationError if the server lacks
+    something (its message says what to install).
+    """
+    with _translated():
+        command.upgrade(_config(url), "head")
+    log.info("database_migrated", revision=_head())
+
+
+def downgrade(url: str, revision: str = "base") -> None:
+    """Take the database back to a revision; `base` drops everything, data included."""
+    with _translated():
+        command.downgrade(_config(url), revision)
+    log.info("database_downgraded", revision=revision)
+
+
+def offline_sql() -> str:
+    """The SQL that `upgrade` would run on an empty database, for psql or Supabase's editor."""
+    buffer = io.StringIO()
+    command.upgrade(_config(None, output=buffer), "head", sql=True)
+    return buffer.getvalue()
+
+
+def current(url: str) -> str | None:
+    """The revision that the database is at; None before the first migration."""
+    with _translated(), _connection(url) as connection:
+        context = MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA})
+        return context.get_current_revision()
+
+
+def is_at_head(url: str) -> bool:
+    """Whether neither a revision nor a changed function waits to be applied."""
+    if current(url) != _head():
+        return False
+    with _translated(), _connection(url) as connection:
+        return _applied(connection) == {name: _checksum(sql) for name, sql in _functions()}
+
+
+def run_file(name: str) -> None:
+    """Run (or, offline, print) one `.sql` file of `migrations/versions`; used by revisions."""
+    sql = (DIRECTORY / "versions" / name).read_text("utf-8")
+    _emit(op.get_context(), sql)
+
+
+def prepare(context: MigrationContext) -> None:
+    """Make the bookkeeping schema that Alembic's own table needs."""
+    _emit(context, PREPARE)
+    _commit(context)
+
+
+def finish(context: MigrationContext) -> None:
+    """Re-apply changed functions at the newest revision; at base, drop the bookkeeping."""
+    destination = context.opts.get("destination_rev")
+    if destination in ("base", None):
+        if destination == "base":
+            _emit(context, f"drop schema {SCHEMA} cascade;\n")
+            _commit(context)
+        return
+    if destination not in ("head", "heads", _head()):
+        return
+    applied = {} if context.as_sql else _applied(context.connection)
+    changed = [(name, sql) for name, sql in _functions() if applied.get(name) != _checksum(sql)]
+    if not changed:
+        return
+    if context.as_sql:
+        _emit(context, "begin;")
+    for name, sql in changed:
+        _emit(context, sql)
+        _emit(context, _record(name, sql))
+    if context.as_sql:
+        _emit(context, "commit;")
+    _commit(context)
+
+
+@contextmanager
+def locked_connection(url: str) -> Iterator[sa.Connection]:
+    """A connection that holds this database's migration lock.
+
+    The lock is polled: waiting inside pg_advisory_lock would be a transaction for which
+    `create index concurrently` of the lock's holder waits in turn, which is a deadlock.
+    """
+    with _connection(url) as connection:
+        deadline = time.monotonic() + LOCK_WAIT_S
+        while not _try_lock(connection):
+            if time.monotonic() > deadline:
+                raise Unavailable(
+                    f"Another migration has been running for {LOCK_WAIT_S:.0f} s. Wait until it "
+                    "ends, or look for its session in pg_stat_activity."
+                )
+            time.sleep(LOCK_POLL_S)
+        yield connection
+
+
+def _try_lock(connection: sa.Connection) -> bool:
+    locked = connection.execute(sa.select(sa.func.pg_try_advisory_lock(LOCK_KEY))).scalar_one()
+    connection.commit()
+    return bool(locked)
+
+
+@contextmanager
+def _connection(url: str) -> Iterator[sa.Connection]:
+    # No pool: closing the connection is what gives the advisory lock back.
+    engine = sa.create_engine(
+        psycopg_url(url),
+        poolclass=sa.NullPool,
+        connect_args={"connect_timeout": 5, "application_name": "scenebook_migrate"},
+    )
+    with engine.connect() as connection:
+        yield connection
+
+
+def _config(url: str | None, *, output: io.StringIO | None = None) -> Config:
+    config = Config(output_buffer=output) if output is not None else Config()
+    config.set_main_option("script_location", str(DIRECTORY).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    config.attributes["url"] = url
+    return config
+
+
+def _head() -> str | None:
+    return ScriptDirectory.from_config(_config(None)).get_current_head()
+
+
+def _functions() -> Iterator[tuple[str, str]]:
+    for path in sorted((DIRECTORY / "functions").glob("*.sql")):
+        yield path.stem, path.read_text("utf-8")
+
+
+def _checksum(sql: str) -> str:
+    return hashlib.sha256(sql.encode()).hexdigest()
+
+
+def _record(name: str, sql: str) -> str:
+    return (
+        f"insert into {SCHEMA}.sql_functions (name, checksum) values ('{name}', '{_checksum(sql)}')"
+        " on conflict (name) do update set checksum = excluded.checksum;\n"
+    )
+
+
+def _applied(connection: sa.Connection | None) -> dict[str, str]:
+    assert connection is not None
+    rows = connection.execute(sa.text(f"select name, checksum from {SCHEMA}.sql_functions"))
+    return {row.name: row.checksum for row in rows}
+
+
+def _emit(context: MigrationContext, sql: str) -> None:
+    if context.as_sql:
+        context.impl.static_output(sql)
+        return
+    assert context.connection is not None
+    # Without parameters the driver sends the file as it is: many statements, free use of % and :.
+    context.connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
+
+
+def _commit(context: MigrationContext) -> None:
+    if not context.as_sql and context.connection is not None:
+        context.connection.commit()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Database errors as our own; what the SQL files raise carries its own remedy."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise _our_error(error) from error
+
+
+def _our_error(error: DBAPIError) -> ScenebookError:
+    sqlstate = getattr(error.orig, "sqlstate", None)
+    diagnosis = getattr(error.orig, "diag", None)
+    message = getattr(diagnosis, "message_primary", None) or str(error.orig)
+    hint = getattr(diagnosis, "message_hint", None)
+    if sqlstate == "55P03":
+        return Unavailable(
+            "A table that the migration changes was in use for more than 4 s. Nothing is half "
+            "done: run the migration again."
+        )
+    if sqlstate is None and isinstance(error, ConnectionLost):
+        return Unavailable(f"Postgres cannot be reached for migrations: {message}".strip())
+    return ConfigurationError(f"The migration stopped: {message}." + (f" {hint}" if hint else ""))

@@ -1,0 +1,1 @@
+update public.jobs set published_at = now() where id = any(:ids)

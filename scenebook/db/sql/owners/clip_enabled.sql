@@ -1,0 +1,1 @@
+select clip_enabled from public.owners where id = :owner_id

@@ -1,0 +1,2 @@
+insert into public.keyframes (owner_id, scene_id, at_ms, rank, quality, image_key, image_hash)
+values (:owner_id, :scene_id, :at_ms, :rank, cast(:quality as jsonb), :image_key, :image_hash)

@@ -1,0 +1,3 @@
+-- Scenes take their keyframes, channels and vectors with them.
+delete from public.scenes
+where owner_id = :owner_id and video_id = :video_id and generation < :generation

@@ -1,0 +1,2 @@
+delete from public.utterances
+where owner_id = :owner_id and video_id = :video_id and generation < :generation

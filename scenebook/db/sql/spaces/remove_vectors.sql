@@ -1,0 +1,2 @@
+delete from public.scene_embeddings
+where space_id = :space_id and owner_id = :owner_id and scene_id = any(:ids)

@@ -1,0 +1,25 @@
+"""Rows of `workers`: which processes are alive, and which of them take no new jobs."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Literal
+
+from sqlalchemy import Connection
+
+from scenebook.db.engine import statement
+
+
+def beat(
+    tx: Connection, worker: str, *, kind: Literal["worker", "relay"], draining: bool = False
+) -> None:
+    """Say that a process is alive; a draining worker claims nothing and hands back what it has."""
+    tx.execute(
+        statement("jobs/worker_beat"),
+        {"id": worker, "kind": kind, "draining": draining, "version": version("scenebook")},
+    )
+
+
+def forget(tx: Connection) -> None:
+    """Remove processes that have been silent for a day."""
+    tx.execute(statement("jobs/forget_workers"))

@@ -1,0 +1,128 @@
+"""One error tree: every error knows its HTTP status, a stable code, and whether to try again.
+
+ScenebookError
+├── InvalidInput             the caller or the file is wrong; never retried
+│   ├── InvalidMedia         the file cannot be indexed
+│   ├── InvalidSubtitles     the transcript file cannot be read
+│   ├── InvalidQuery         the search cannot be asked like this
+│   └── ConfigurationError   a setting is missing, unknown or malformed
+├── NotFound                 there is no such thing for this owner
+├── Conflict                 the thing is in a state that does not allow it
+├── QuotaExceeded            the owner's limit is reached
+├── Unavailable              a service or model cannot be reached now; retried
+│   └── ModelUnavailable     the model's weights or package cannot be loaded
+├── DeadlineExceeded         a promised time bound was reached
+├── ChildDied                a child process ended, was killed or broke the protocol
+├── JobLost                  another worker owns the job now; stop and write nothing
+└── Postponed                the job cannot start yet; give it back and come again soon
+"""
+
+from __future__ import annotations
+
+
+class ScenebookError(Exception):
+    """An unexpected error inside Scenebook."""
+
+    status = 500
+    code = "internal"
+    retryable = False
+
+    def __init__(self, message: str | None = None, *, code: str | None = None) -> None:
+        super().__init__(message or (self.__doc__ or "").strip())
+        if code is not None:
+            self.code = code
+
+
+class InvalidInput(ScenebookError):
+    """The input is not valid."""
+
+    status = 422
+    code = "invalid_input"
+
+
+class InvalidMedia(InvalidInput):
+    """The file cannot be indexed: no video in it can be decoded."""
+
+    code = "invalid_media"
+
+
+class InvalidSubtitles(InvalidInput):
+    """The transcript file cannot be read as WebVTT or SubRip."""
+
+    code = "invalid_subtitles"
+
+
+class InvalidQuery(InvalidInput):
+    """The query cannot be searched."""
+
+    code = "invalid_query"
+
+
+class ConfigurationError(InvalidInput):
+    """The configuration is not valid."""
+
+    status = 500
+    code = "configuration"
+
+
+class NotFound(ScenebookError):
+    """There is no such thing for this owner."""
+
+    status = 404
+    code = "not_found"
+
+
+class Conflict(ScenebookError):
+    """The current state does not allow this."""
+
+    status = 409
+    code = "conflict"
+
+
+class QuotaExceeded(ScenebookError):
+    """The owner's limit is reached."""
+
+    status = 429
+    code = "quota_exceeded"
+
+
+class Unavailable(ScenebookError):
+    """A service that is needed cannot be reached now."""
+
+    status = 503
+    code = "unavailable"
+    retryable = True
+
+
+class ModelUnavailable(Unavailable):
+    """The model cannot be loaded."""
+
+    code = "model_unavailable"
+
+
+class DeadlineExceeded(ScenebookError):
+    """The work took longer than its deadline."""
+
+    status = 504
+    code = "timeout"
+    retryable = True
+
+
+class ChildDied(ScenebookError):
+    """A child process ended before it answered."""
+
+    code = "child_died"
+    retryable = True
+
+
+class JobLost(ScenebookError):
+    """Another worker owns this job now."""
+
+    code = "job_lost"
+
+
+class Postponed(ScenebookError):
+    """The job has to wait for another one."""
+
+    code = "postponed"
+    retryable = True

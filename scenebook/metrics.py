@@ -1,0 +1,29 @@
+"""Prometheus metrics, recorded at the doors; no label names an owner or a video."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+JOBS = Counter("scenebook_jobs_total", "Jobs by stage and outcome.", ["stage", "outcome"])
+STAGE_SECONDS = Histogram(
+    "scenebook_stage_seconds",
+    "Time a job took, by stage.",
+    ["stage"],
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600),
+)
+SCENE_CHANNELS = Counter(
+    "scenebook_scene_channels_total", "Scenes by channel and status.", ["channel", "status"]
+)
+CLIP_SECONDS = Histogram(
+    "scenebook_clip_seconds",
+    "Time of the CLIP model for one scene.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5),
+)
+ENCODER_RESTARTS = Counter(
+    "scenebook_encoder_restarts_total", "Times the inference child was killed and started again."
+)
+PUBLISHED = Counter("scenebook_published_total", "Jobs handed to the broker.")
+SWEPT = Counter("scenebook_swept_total", "Expired leases, by what became of the job.", ["outcome"])
+BROKER_ERRORS = Counter("scenebook_broker_errors_total", "Rounds in which the broker was away.")
+QUEUE_DEPTH = Gauge("scenebook_jobs", "Jobs by stage and state.", ["stage", "state"])
+QUEUE_AGE = Gauge("scenebook_oldest_due_seconds", "Age of the oldest job that is due.")

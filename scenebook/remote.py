@@ -1,0 +1,296 @@
+"""Models behind an OpenAI-compatible API: descriptions, text embeddings and transcription."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from scenebook.audio import AudioPiece, audio_pieces
+from scenebook.descriptions import (
+    PROMPT,
+    RESPONSE_SCHEMA,
+    REVISION,
+    SceneDescription,
+    question,
+    read_answer,
+)
+from scenebook.errors import InvalidInput, Unavailable
+from scenebook.model import Channel, EmbeddingSpace, Utterance, UtteranceSource
+from scenebook.remote_answers import Completion, Segment, Transcription, Vectors, read_body
+from scenebook.remote_calls import RemoteCalls
+from scenebook.settings import Settings
+from scenebook.subtitles import storable
+from scenebook.text_pieces import batches, estimate_tokens, split_text
+from scenebook.transcripts import WhisperSegment, gate_speech
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+log = structlog.get_logger(__name__)
+
+# The tiers of TEXT_EMBEDDING_MODEL, as this provider names them; other names go through as given.
+EMBEDDING_TIERS = {
+    "fast": "text-embedding-3-small",
+    "balanced": "text-embedding-3-small",
+    "quality": "text-embedding-3-large",
+}
+# OpenAI takes 2048 inputs and 300 000 tokens in one request and 8192 tokens in one input; smaller
+# requests end well within the time bound, and our count of tokens is an estimate.
+REQUEST_INPUTS = 256
+REQUEST_TOKENS = 100_000
+INPUT_TOKENS = 8000
+# A vector of a few sentences tells scenes apart better than one of a page, and models that people
+# host themselves often read 512 tokens.
+PIECE_TOKENS = 400
+MAX_DIMENSIONS = 4000
+# An answer of a page would be cut anyway; models that reason need room before they answer.
+ANSWER_TOKENS = 2000
+
+
+class PaidCalls(Protocol):
+    """Answers that were paid for, by content; values are JSON objects."""
+
+    def get(self, key: str) -> dict[str, Any] | None: ...
+    def put(self, key: str, value: dict[str, Any]) -> None: ...
+
+
+class RemoteModels:
+    """The models of an OpenAI-compatible API; every answer is kept, so nothing is paid twice.
+
+    Every call ends within OPENAI_TIMEOUT_S, retries included. Errors: see RemoteCalls.body; an
+    answer that is not what the protocol promises raises Unavailable(code="bad_answer").
+    """
+
+    def __init__(self, settings: Settings, cache: PaidCalls) -> None:
+        self._settings = settings
+        self._cache = cache
+        self._calls = RemoteCalls(settings)
+        model = settings.text_embedding_model
+        self._embedding_model = EMBEDDING_TIERS.get(model, model)
+        self._dimensions: int | None = None
+        self._takes_schema = True
+
+    @property
+    def available(self) -> bool:
+        """Whether a key or an address is configured."""
+        return self._calls.available
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._calls.close()
+
+    # --- descriptions -------------------------------------------------------------------------
+
+    def describe(self, images: Sequence[bytes], transcript: str) -> SceneDescription:
+        """What is to be seen in the pictures (JPEG bytes) of one scene in which these words fall.
+
+        Raises InvalidInput(code="refused") if the model declines.
+        """
+        model = self._settings.description_model
+        asked = question(transcript)
+        key = self._key("describe", model, REVISION, asked, *map(_digest, images))
+        if (kept := self._cache.get(key)) is not None:
+            return read_answer(json.dumps(kept))
+        described = read_answer(self._described(model, asked, images))
+        self._cache.put(key, asdict(described))
+        return described
+
+    def _described(self, model: str, asked: str, images: Sequence[bytes]) -> str:
+        """The text of the model's answer."""
+        content: list[dict[str, Any]] = [{"type": "text", "text": asked}]
+        for image in images:
+            url = f"data:image/jpeg;base64,{base64.b64encode(image).decode('ascii')}"
+            content.append({"type": "image_url", "image_url": {"url": url, "detail": "low"}})
+        messages = [{"role": "system", "content": PROMPT}, {"role": "user", "content": content}]
+        try:
+            body = self._completed(model, messages)
+        except InvalidInput as error:
+            # Some servers know only plain JSON mode; they say so by naming the field.
+            named = any(word in str(error) for word in ("response_format", "json_schema"))
+            if not self._takes_schema or not named:
+                raise
+            self._takes_schema = False
+            log.info("json_schema_unsupported", model=model)
+            body = self._completed(model, messages)
+        completion = read_body(Completion, body)
+        if not completion.choices:
+            raise Unavailable("The vision model's answer is empty.", code="bad_answer")
+        choice = completion.choices[0]
+        if choice.message.refusal or choice.finish_reason == "content_filter":
+            said = self._calls.redacted(choice.message.refusal or "content filter")
+            raise InvalidInput(
+                f"The vision model declines to describe this: {said}", code="refused"
+            )
+        return choice.message.content or ""
+
+    def _completed(self, model: str, messages: Any) -> bytes:
+        response_format: Any = {"type": "json_object"}
+        if self._takes_schema:
+            schema = {"name": "scene_description", "strict": True, "schema": RESPONSE_SCHEMA}
+            response_format = {"type": "json_schema", "json_schema": schema}
+        return self._calls.body(
+            lambda client: client.chat.completions.with_raw_response.create(
+                model=model,
+                messages=messages,
+                response_format=response_format,
+                max_completion_tokens=ANSWER_TOKENS,
+            )
+        )
+
+    # --- text embeddings ----------------------------------------------------------------------
+
+    def text_space(self, channel: Channel) -> EmbeddingSpace:
+        """The space of the embedding model for a channel; its dimensions are learned by one call.
+
+        The host stands for the weights: servers give different vectors under the same model name.
+        """
+        if self._dimensions is None:
+            self.embed_texts(["dimensions"])
+        return EmbeddingSpace(
+            channel, self._embedding_model, self._calls.host, "1", self._dimensions or 0
+        )
+
+    def text_pieces(self, text: str) -> list[str]:
+        """Pieces of a long text for one vector each; none for empty text."""
+        return split_text(text, max_tokens=PIECE_TOKENS)
+
+    def embed_texts(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """One vector of norm 1 for each text, in the order given, shape (dimensions,).
+
+        Raises InvalidInput for a text that is empty or longer than the model's window.
+        """
+        keys = [self._key("embed", self._embedding_model, "1", text) for text in texts]
+        vectors: dict[str, NDArray[np.float32]] = {}
+        missing: dict[str, str] = {}
+        for key, text in zip(keys, texts, strict=True):
+            if key in vectors or key in missing:
+                continue
+            if not text.strip() or estimate_tokens(text) > INPUT_TOKENS:
+                raise InvalidInput("Only a text that is not empty nor too long has a vector.")
+            if (kept := self._cache.get(key)) is not None:
+                raw = base64.b64decode(kept["float32"])
+                vectors[key] = np.frombuffer(raw, dtype="<f4").astype(np.float32)
+                self._check_dimensions(vectors[key])
+            else:
+                missing[key] = storable(text)
+        for batch in batches(missing, max_inputs=REQUEST_INPUTS, max_tokens=REQUEST_TOKENS):
+            for key, vector in zip(batch, self._embedded(list(batch.values())), strict=True):
+                encoded = base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
+                self._cache.put(key, {"float32": encoded})
+                vectors[key] = vector
+        return [vectors[key] for key in keys]
+
+    def _embedded(self, texts: list[str]) -> list[NDArray[np.float32]]:
+        """Vectors of one request."""
+        body = self._calls.body(
+            lambda client: client.embeddings.with_raw_response.create(
+                model=self._embedding_model, input=texts, encoding_format="float"
+            )
+        )
+        found = {item.index: item.embedding for item in read_body(Vectors, body).data}
+        if sorted(found) != list(range(len(texts))):
+            raise Unavailable(
+                f"{self._calls.host} gave {len(found)} vectors for {len(texts)} texts.",
+                code="bad_answer",
+            )
+        return [self._unit(np.asarray(found[i], np.float64)) for i in range(len(texts))]
+
+    def _unit(self, vector: NDArray[np.float64]) -> NDArray[np.float32]:
+        """The vector with norm 1; raises Unavailable if it cannot be one of this model's."""
+        with np.errstate(over="ignore"):
+            norm = float(np.linalg.norm(vector))
+        if not np.isfinite(norm) or norm < 1e-6 or len(vector) > MAX_DIMENSIONS:
+            raise Unavailable(
+                f"{self._embedding_model} gave a vector that is zero, not finite, or longer than "
+                f"{MAX_DIMENSIONS}.",
+                code="bad_answer",
+            )
+        unit = (vector / norm).astype(np.float32)
+        self._check_dimensions(unit)
+        return unit
+
+    def _check_dimensions(self, vector: NDArray[np.float32]) -> None:
+        if self._dimensions not in (None, len(vector)):
+            raise Unavailable(
+                f"{self._embedding_model} gave {len(vector)} dimensions instead of "
+                f"{self._dimensions}.",
+                code="bad_answer",
+            )
+        self._dimensions = len(vector)
+
+    # --- speech -------------------------------------------------------------------------------
+
+    def transcribe(
+        self,
+        audio: Path,
+        language: str | None,
+        *,
+        on_progress: Callable[[float], None] = lambda _: None,
+    ) -> list[Utterance]:
+        """What is said in an audio file (16 kHz mono FLAC), with times; silence is not sent.
+
+        language: ISO 639-1, None to detect. on_progress: gets the end of what is done, in ms.
+        """
+        segments: list[WhisperSegment] = []
+        total_ms = 0
+        for piece in audio_pieces(audio):
+            segments.extend(self._transcribed(piece, language))
+            total_ms = piece.end_ms
+            on_progress(total_ms)
+        gated = gate_speech(segments, speech_ms=None, total_ms=total_ms, source=UtteranceSource.API)
+        if gated.dropped:
+            log.info("speech_gate", dropped=gated.dropped, kept=len(gated.utterances))
+        return list(gated.utterances)
+
+    def _transcribed(self, piece: AudioPiece, language: str | None) -> list[WhisperSegment]:
+        model = self._settings.transcription_model
+        key = self._key("transcribe", model, "1", language or "", _digest(piece.flac))
+        kept = self._cache.get(key)
+        if kept is None:
+            options: dict[str, Any] = {"language": language} if language else {}
+            body = self._calls.body(
+                lambda client: _transcription(client, model, piece.flac, options)
+            )
+            kept = read_body(Transcription, body).model_dump()
+            self._cache.put(key, kept)
+        heard = Transcription.model_validate(kept)
+        whole = Segment(start=0, end=(piece.end_ms - piece.start_ms) / 1000, text=heard.text)
+        return [
+            WhisperSegment(
+                start_ms=piece.start_ms + max(round(segment.start * 1000), 0),
+                end_ms=min(piece.start_ms + round(segment.end * 1000), piece.end_ms),
+                text=storable(segment.text),
+                no_speech_prob=segment.no_speech_prob,
+                avg_logprob=segment.avg_logprob,
+                compression_ratio=segment.compression_ratio,
+            )
+            # A server without segments still gives the words of the piece.
+            for segment in (heard.segments if heard.segments is not None else [whole])
+        ]
+
+    def _key(self, *parts: str) -> str:
+        """The key of a paid call: SHA-256 of the server and all that decides its answer."""
+        return _digest(json.dumps([self._calls.base_url, *parts]).encode())
+
+
+def _transcription(client: AsyncOpenAI, model: str, flac: bytes, options: dict[str, Any]) -> Any:
+    return client.audio.transcriptions.with_raw_response.create(
+        model=model,
+        file=("audio.flac", flac, "audio/flac"),
+        response_format="verbose_json",
+        timestamp_granularities=["segment"],
+        **options,
+    )
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

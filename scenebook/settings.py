@@ -1,0 +1,275 @@
+"""One frozen Settings, read once from the environment and `.env`, complete or refused.
+
+Every field is an environment variable of the same name in capitals. Empty and `null` values mean
+"unset". A variable that starts like one of ours but is not one of ours is an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from scenebook.errors import ConfigurationError
+
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+# Variables with these prefixes belong to Scenebook, so a misspelt one can be told from a stranger.
+OWN_PREFIXES = (
+    "CLIP_",
+    "DESCRIPTION_",
+    "ENCODER_",
+    "JOB_",
+    "MEDIA_",
+    "RELAY_",
+    "SCENEBOOK_",
+    "SCENE_",
+    "TEXT_EMBEDDING_",
+    "TRANSCRIPTION_",
+    "WHISPER_",
+)
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured, with its default, its meaning and its unit."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid")
+
+    # --- where things are ---------------------------------------------------------------------
+    database_url: str | None = Field(
+        None, description="Postgres with pgvector. Unset: an embedded server in SCENEBOOK_DATA_DIR."
+    )
+    migrations_database_url: str | None = Field(
+        None, description="Connection for migrations only; DATABASE_URL when unset."
+    )
+    redis_url: str | None = Field(
+        None, description="Celery's broker. Unset: an embedded server in SCENEBOOK_DATA_DIR."
+    )
+    storage_url: str | None = Field(
+        None, description="s3://bucket/prefix or file:///path. Unset: SCENEBOOK_DATA_DIR/storage."
+    )
+    scenebook_data_dir: Path = Field(
+        Path(".scenebook"), description="Data of the embedded servers and the local storage."
+    )
+    scenebook_owner: str = Field(
+        "demo",
+        description="Owner that the command line works for: a UUID, or a name to derive one.",
+    )
+    database_pool_size: Count = Field(4, description="Connections a process keeps to Postgres.")
+
+    # --- logs and metrics ---------------------------------------------------------------------
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: console in a terminal, JSON elsewhere."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least severe level that is logged: DEBUG, INFO, WARNING or ERROR."
+    )
+    metrics_port: int | None = Field(
+        None, ge=1, le=65535, description="Port for /metrics of worker and relay. Unset: none."
+    )
+
+    # --- jobs ---------------------------------------------------------------------------------
+    worker_concurrency: Count = Field(1, description="Jobs a worker runs at once.")
+    job_lease_s: Seconds = Field(60, description="A job whose worker is silent this long is swept.")
+    job_beat_s: Seconds = Field(12, description="Interval of the heartbeat; well below the lease.")
+    job_stall_s: Seconds = Field(300, description="A job without progress this long is stopped.")
+    job_deadline_s: Seconds = Field(3600, description="No single job runs longer than this.")
+    job_max_attempts: Count = Field(5, description="Clean failures before a job is failed.")
+    job_max_crashes: Count = Field(3, description="Expired leases before a job is crash_loop.")
+    job_republish_s: Seconds = Field(
+        30, description="An unclaimed job is published again after this."
+    )
+    job_backoff_s: Seconds = Field(2, description="Base of the exponential retry back-off.")
+    relay_interval_s: Seconds = Field(0.5, description="Pause between two rounds of the relay.")
+    scenebook_failpoint: str | None = Field(
+        None, description="Tests only: the named point at which a worker kills itself."
+    )
+
+    # --- media and scenes ---------------------------------------------------------------------
+    media_max_bytes: Count = Field(20_000_000_000, description="Largest source, in bytes.")
+    media_max_duration_s: Seconds = Field(6 * 3600, description="Longest video, in seconds.")
+    media_max_pixels: Count = Field(40_000_000, description="Largest picture, width times height.")
+    media_max_streams: Count = Field(32, description="Most streams in one file.")
+    media_child_memory_mb: Count = Field(1500, description="Memory limit of the decoding child.")
+    media_child_timeout_s: Seconds = Field(
+        3000, description="Wall-clock limit of the decoding child."
+    )
+    scene_min_ms: Count = Field(400, description="Shorter scenes join a neighbour.")
+    scene_max_ms: Count = Field(60_000, description="A longer take is split into equal parts.")
+    scene_max_count: Count = Field(5000, description="Most scenes of one video.")
+    scene_keyframes: Annotated[int, Field(ge=1, le=10)] = Field(
+        3, description="Most keyframes stored for a scene."
+    )
+
+    # --- CLIP -----------------------------------------------------------------------------------
+    clip_enabled: bool = Field(False, description="Embed each scene's best frame with CLIP.")
+    clip_model_name: str = Field("ViT-B-32", description="open_clip architecture.")
+    clip_pretrained: str = Field(
+        "openai", description="open_clip weights tag, or a path to a checkpoint."
+    )
+    clip_device: Literal["cpu", "cuda"] = Field(
+        "cpu", description="cuda falls back to cpu, with a warning, where there is none."
+    )
+    clip_normalize: bool = Field(True, description="Always on: stored vectors have norm 1.")
+    clip_timeout_s: Seconds = Field(2.0, description="Time bound for one scene.")
+    clip_load_timeout_s: Seconds = Field(180.0, description="Time bound for loading the model.")
+    clip_max_image_size: Annotated[int, Field(ge=32)] = Field(
+        224,
+        description="Pictures are reduced until their SHORT side is this, never below the model's.",
+    )
+    clip_cpu_threads: Count | None = Field(
+        None, description="Threads of the encoder. Unset: cores divided by WORKER_CONCURRENCY."
+    )
+    clip_cache_dir: Path = Field(
+        Path("/tmp/clip_cache"), description="Cache of downloaded weights."
+    )
+    clip_debug_log: bool = Field(False, description="Log every picture that CLIP embeds.")
+    clip_batch_size: Annotated[int, Field(ge=1, le=64)] = Field(
+        8, description="Most pictures in one call of the model."
+    )
+    clip_breaker_failures: Count = Field(
+        3, description="Consecutive timeouts or crashes that open the circuit breaker."
+    )
+    clip_breaker_reset_s: Seconds = Field(
+        60.0, description="An open breaker tries again after this."
+    )
+
+    # --- the inference child: CLIP, text and speech models ---------------------------------------
+    encoder_child_memory_mb: Count = Field(4000, description="Memory limit of the inference child.")
+
+    # --- speech -------------------------------------------------------------------------------
+    transcription_provider: Literal["auto", "local", "openai", "off"] = Field(
+        "auto",
+        description="auto: local faster-whisper if it can load, else the API if it has a key.",
+    )
+    whisper_model: str = Field("base", description="faster-whisper model name or directory.")
+    whisper_load_timeout_s: Seconds = Field(
+        300, description="Time bound for loading, and downloading, the speech model."
+    )
+    whisper_language: str | None = Field(None, description="Spoken language; unset: detected.")
+    transcription_model: str = Field("whisper-1", description="Model of the transcription API.")
+
+    # --- remote models ------------------------------------------------------------------------
+    openai_api_key: SecretStr | None = Field(None, description="Key of the OpenAI-compatible API.")
+    openai_base_url: str | None = Field(None, description="Base URL of the OpenAI-compatible API.")
+    openai_timeout_s: Seconds = Field(30, description="Time bound for one API call.")
+    openai_max_retries: Annotated[int, Field(ge=0)] = Field(
+        3, description="Times that a failed API call is repeated, with growing pauses."
+    )
+    description_model: str = Field("gpt-4o-mini", description="Vision model for descriptions.")
+    description_max_calls: Annotated[int, Field(ge=0)] = Field(
+        500, description="Most paid description calls for one video; 0 turns descriptions off."
+    )
+
+    # --- text embeddings ----------------------------------------------------------------------
+    text_embedding_provider: Literal["local", "openai", "fake"] = Field(
+        "local", description="fake: deterministic vectors of hashed words, for tests."
+    )
+    text_embedding_model: str = Field(
+        "fast", description="fast, balanced, quality, or any model name or path."
+    )
+    text_embedding_load_timeout_s: Seconds = Field(
+        300, description="Time bound for loading, and downloading, the text model."
+    )
+    text_embedding_timeout_s: Seconds = Field(120, description="Time bound for one batch.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Values arrive through the constructor only; `load` gathers them."""
+        return (init_settings,)
+
+    @field_validator("clip_normalize")
+    @classmethod
+    def _normalisation_is_always_on(cls, value: bool) -> bool:
+        if not value:
+            raise ValueError(
+                "cannot be false: cosine search needs vectors of norm 1, and a zero vector would "
+                "match every query. Remove the variable."
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _heartbeat_fits_the_lease(self) -> Settings:
+        if self.job_beat_s * 2 > self.job_lease_s:
+            raise ValueError("JOB_BEAT_S must be at most half of JOB_LEASE_S")
+        return self
+
+    @property
+    def storage(self) -> str:
+        """The storage URL in force."""
+        return self.storage_url or (self.scenebook_data_dir.resolve() / "storage").as_uri()
+
+
+def load(environ: Mapping[str, str], *, env_file: Path | None = None) -> Settings:
+    """Settings from an environment and an optional `.env` file; the environment wins.
+
+    Raises ConfigurationError naming every variable that is unknown or malformed.
+    """
+    names = {name.upper(): name for name in Settings.model_fields}
+    in_file = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
+    unknown = [key for key in in_file if key.upper() not in names]
+    unknown += [key for key in environ if key not in names and key.startswith(OWN_PREFIXES)]
+    if unknown:
+        raise ConfigurationError("\n".join(_unknown(key, names) for key in sorted(set(unknown))))
+    merged = {key.upper(): value for key, value in in_file.items()} | {
+        key: value for key, value in environ.items() if key in names
+    }
+    values = {
+        names[key]: value
+        for key, value in merged.items()
+        if value is not None and value.strip().lower() not in ("", "null")
+    }
+    try:
+        return Settings(**values)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise ConfigurationError(
+            "\n".join(_malformed(detail) for detail in error.errors())
+        ) from None
+
+
+def _unknown(key: str, names: Mapping[str, str]) -> str:
+    near = difflib.get_close_matches(key.upper(), names, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"{key} is not a setting of Scenebook.{hint}"
+
+
+def _malformed(detail: Any) -> str:
+    # The input is left out of the message on purpose: it may be a secret.
+    name = ".".join(str(part) for part in detail["loc"]).upper() or "Settings"
+    return f"{name}: {detail['msg']}."
+
+
+@cache
+def get_settings() -> Settings:
+    """The settings of this process, read once."""
+    return load(os.environ, env_file=Path(".env"))
+
+
+def child_environment() -> dict[str, str]:
+    """The environment for a child process: enough to run Python and find models, no secrets."""
+    keep = (
+        "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "SSL_CERT_FILE",
+        "HF_HOME", "HF_HUB_OFFLINE", "HF_ENDPOINT", "TORCH_HOME", "XDG_CACHE_HOME",
+        "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE",
+    )  # fmt: skip
+    return {key: os.environ[key] for key in keep if key in os.environ}
+
+
+def process_environment(overrides: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a process of our own, such as the worker: all of ours, and overrides."""
+    return {**os.environ, **overrides}

@@ -1,0 +1,111 @@
+"""Storage: sources and pictures as objects under keys, in a bucket or a local directory."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+from uuid import UUID
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import from_url
+
+from scenebook.errors import ConfigurationError, InvalidMedia, Unavailable
+
+CHUNK = 8 * 1024 * 1024
+# A source may grow by this much in temporary files beside it: audio and pictures.
+HEADROOM = 256 * 1024 * 1024
+
+
+def video_prefix(*, owner_id: UUID, video_id: UUID) -> str:
+    """Every object of a video lies under this key, and the owner comes first."""
+    return f"{owner_id}/{video_id}"
+
+
+class Storage:
+    """Objects by key. Raises FileNotFoundError for a missing key, Unavailable for the rest."""
+
+    def __init__(self, url: str) -> None:
+        self._root = Path(unquote(urlsplit(url).path)) if url.startswith("file:") else None
+        try:
+            if self._root is not None:
+                self._root.mkdir(parents=True, exist_ok=True)
+            self._store = from_url(url)
+        except (BaseError, OSError, ValueError) as error:
+            raise ConfigurationError(
+                f"STORAGE_URL: {str(error).splitlines()[0]}. Use s3://bucket/prefix or file:///path."
+            ) from error
+
+    @contextmanager
+    def _reaching(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError:
+            if self._root is not None and not self._root.is_dir():
+                raise Unavailable(f"The storage directory {self._root} is gone.") from None
+            raise
+        except (BaseError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise Unavailable(f"Storage did not {what} ({reason}). Check STORAGE_URL.") from error
+
+    def put(self, key: str, content: bytes) -> None:
+        """Store bytes under a key, replacing what was there."""
+        with self._reaching("take an object"):
+            obstore.put(self._store, key, content)
+
+    def put_file(self, key: str, path: Path) -> None:
+        """Store a file under a key, in parts, so that it is never in memory as a whole."""
+        with self._reaching("take a file"):
+            obstore.put(self._store, key, path)
+
+    def get(self, key: str) -> bytes:
+        """The bytes under a key."""
+        with self._reaching("give an object"):
+            return bytes(obstore.get(self._store, key).bytes())
+
+    def fetch(self, key: str, path: Path, *, expected_hash: str | None = None) -> None:
+        """Copy an object to a local file, checking free space first and its SHA-256 after.
+
+        Raises InvalidMedia if the bytes are not those that were uploaded.
+        """
+        digest = hashlib.sha256()
+        with self._reaching("give a file"):
+            found = obstore.get(self._store, key)
+            size = found.meta["size"]
+            free = shutil.disk_usage(path.parent).free
+            if free < size + HEADROOM:
+                raise Unavailable(
+                    f"{path.parent} has {free >> 20} MB free, and this video needs "
+                    f"{(size + HEADROOM) >> 20} MB. Free some space or set TMPDIR."
+                )
+            with path.open("wb") as file:
+                for chunk in found.stream(min_chunk_size=CHUNK):
+                    digest.update(chunk)
+                    file.write(chunk)
+        if expected_hash is not None and digest.hexdigest() != expected_hash:
+            raise InvalidMedia(
+                "The stored source is not the file that was uploaded. Upload it again.",
+                code="source_changed",
+            )
+
+    def delete_prefix(self, prefix: str) -> int:
+        """Delete every object under a prefix; returns how many there were."""
+        deleted = 0
+        with self._reaching("list objects"):
+            for batch in obstore.list(self._store, prefix=prefix):
+                for found in batch:
+                    self.delete(found["path"])
+                    deleted += 1
+        return deleted
+
+    def delete(self, key: str) -> None:
+        """Delete an object; a missing one is no error."""
+        with self._reaching("delete an object"):
+            try:
+                obstore.delete(self._store, key)
+            except FileNotFoundError:
+                return

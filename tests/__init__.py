@@ -1,0 +1,1 @@
+"""Tests; helpers beside them."""

@@ -1,0 +1,144 @@
+"""Small model checkpoints of real architectures, made on the spot: `python -m tests.checkpoints`.
+
+They are made in a process of their own, so that the tests' process stays free of torch.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+# What the scripted Whisper hears in every window of speech, from 0.0 to 2.0 seconds.
+SCRIPT = (" ask", " not", " what", " your", " country")
+CLIP_DIMENSIONS = 32
+CLIP_INPUT = 64
+VOCABULARY = 49_408  # of open_clip's own tokenizer
+
+
+def make_once(kind: str, parent: Path, *options: str) -> Path:
+    """The checkpoint directory of that kind under parent; made unless another test made it."""
+    target = parent / "-".join([kind, *options])
+    if not target.exists():
+        # Made beside its place and renamed, so that parallel test processes never see half of it.
+        unfinished = Path(tempfile.mkdtemp(dir=parent))
+        subprocess.run(
+            [sys.executable, "-m", "tests.checkpoints", kind, str(unfinished), *options],
+            check=True,
+            timeout=120,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        )
+        try:
+            unfinished.rename(target)
+        except OSError:
+            assert target.exists()
+    return target
+
+
+def clip_configuration(*, quick_gelu: bool = False) -> dict[str, Any]:
+    """A CLIP of two towers with one layer each."""
+    return {
+        "embed_dim": CLIP_DIMENSIONS,
+        "quick_gelu": quick_gelu,
+        "vision_cfg": {
+            "image_size": CLIP_INPUT, "layers": 1, "width": 64, "head_width": 32, "patch_size": 16
+        },
+        "text_cfg": {
+            "context_length": 16, "vocab_size": VOCABULARY, "width": 32, "heads": 1, "layers": 1
+        },
+    }  # fmt: skip
+
+
+def make_clip(directory: Path, seed: str = "0", **options: bool) -> None:
+    """A directory that open_clip loads as `local-dir:`, with random weights."""
+    from scenebook.encoders.torchvision_operators import declare_missing_operators
+
+    declare_missing_operators()
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(int(seed))
+    configuration = clip_configuration(**options)
+    model = open_clip.CLIP(**configuration)
+    weights = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(weights, directory / "open_clip_model.safetensors")
+    (directory / "open_clip_config.json").write_text(
+        json.dumps({"model_cfg": configuration, "preprocess_cfg": {}})
+    )
+
+
+def make_whisper(directory: Path) -> None:
+    """A CTranslate2 Whisper that says SCRIPT over whatever it hears.
+
+    Its decoder layers add nothing, so what comes out at a position depends on the position's
+    embedding alone: that is set to the token of the script.
+    """
+    from scenebook.encoders.torchvision_operators import declare_missing_operators
+
+    declare_missing_operators()
+    import torch
+    from ctranslate2.converters.transformers import WhisperLoader
+    from transformers import PreTrainedTokenizerFast, WhisperConfig, WhisperForConditionalGeneration
+
+    tokenizer = _whisper_tokenizer()
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    torch.manual_seed(0)
+    model = WhisperForConditionalGeneration(
+        WhisperConfig(
+            vocab_size=tokenizer.get_vocab_size(), d_model=64, num_mel_bins=80,
+            encoder_layers=1, encoder_attention_heads=1, encoder_ffn_dim=64,
+            decoder_layers=1, decoder_attention_heads=1, decoder_ffn_dim=64,
+            decoder_start_token_id=tokenizer.token_to_id("<|startoftranscript|>"),
+            eos_token_id=tokenizer.token_to_id("<|endoftext|>"), pad_token_id=0, bos_token_id=0,
+            suppress_tokens=[], begin_suppress_tokens=[],
+        )
+    )  # fmt: skip
+    words = [word.replace(" ", "Ġ") for word in SCRIPT]
+    said = ["<|en|>", "<|transcribe|>", "<|0.00|>", *words, "<|2.00|>", "<|endoftext|>"]
+    with torch.no_grad():
+        for name, weight in model.model.decoder.layers.named_parameters():
+            if "layer_norm" not in name:
+                weight.zero_()
+        tokens = torch.randn(tokenizer.get_vocab_size(), 64)
+        model.model.decoder.embed_tokens.weight.copy_(tokens)
+        model.proj_out.weight.copy_(tokens)
+        for position, token in enumerate(said):
+            row = tokens[tokenizer.token_to_id(token)]
+            model.model.decoder.embed_positions.weight[position] = 100 * row
+    loader = WhisperLoader()
+    spec = loader(model.eval(), wrapped)
+    spec.validate()
+    spec.optimize(quantization="float32")
+    spec.save(str(directory))
+    tokenizer.save(str(directory / "tokenizer.json"))
+
+
+def _whisper_tokenizer() -> Any:
+    from faster_whisper.tokenizer import _LANGUAGE_CODES
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges: list[tuple[str, str]] = []
+    # faster-whisper forbids the first token of " -", " '" and of " ♪": without merges of their own
+    # that would be the blank, which the script needs.
+    for word in (*SCRIPT, " -", " '", " â"):
+        letters = word.replace(" ", "Ġ")
+        merges += [(letters[:end], letters[end]) for end in range(1, len(letters))]
+    merged = dict.fromkeys("".join(pair) for pair in merges)
+    vocabulary = {token: place for place, token in enumerate([*alphabet, *merged])}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=list(dict.fromkeys(merges))))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    names = ["endoftext", "startoftranscript", *_LANGUAGE_CODES, "translate", "transcribe"]
+    names += ["startoflm", "startofprev", "nospeech", "notimestamps"]
+    names += [f"{step * 0.02:.2f}" for step in range(1501)]
+    tokenizer.add_special_tokens([f"<|{name}|>" for name in names])
+    return tokenizer
+
+
+if __name__ == "__main__":
+    makers = {"clip": make_clip, "whisper": make_whisper}
+    makers[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

@@ -1,0 +1,181 @@
+"""House rules about the schema, each a query of the catalog that must return no rows."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+# Ours: what lies in public and scenebook and does not belong to the extension.
+OUR_FUNCTIONS = """
+    select p.* from pg_proc as p
+    where p.pronamespace in ('public'::regnamespace, 'scenebook'::regnamespace)
+      and not exists (select from pg_depend as d where d.objid = p.oid and d.deptype = 'e')
+"""
+APP_ROLES = """
+    (values ('anon'), ('authenticated'), ('scenebook_api'), ('scenebook_worker'),
+            ('scenebook_relay')) as role (name)
+"""
+
+RULES = {
+    "row security is enabled and forced on every table": """
+        select c.oid::regclass from pg_class as c
+        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+          and not (c.relrowsecurity and c.relforcerowsecurity)
+    """,
+    "every table has a policy and a comment": """
+        select c.oid::regclass from pg_class as c
+        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'v')
+          and (obj_description(c.oid, 'pg_class') is null
+               or (c.relkind = 'r' and not exists (
+                   select from pg_policy as p where p.polrelid = c.oid)))
+    """,
+    "policies compute the owner once, and only listed ones let everything through": """
+        select p.tablename, p.policyname, p.qual, p.with_check from pg_policies as p
+        where not coalesce(p.qual, p.with_check)
+                  ~ '^\\((owner_)?id = \\( SELECT auth\\.uid\\(\\) AS uid\\)\\)$'
+          and (p.tablename, p.policyname, p.roles::text) not in (values
+              ('owners', 'limits_of_all', '{scenebook_relay}'),
+              ('embedding_spaces', 'spaces_of_all',
+               '{authenticated,scenebook_api,scenebook_relay,scenebook_worker}'),
+              ('embedding_spaces', 'new_spaces', '{scenebook_worker}'),
+              ('embedding_spaces', 'changed_spaces', '{scenebook_worker}'),
+              ('jobs', 'jobs_of_all', '{scenebook_relay,scenebook_worker}'),
+              ('workers', 'workers_of_all', '{scenebook_relay,scenebook_worker}'))
+    """,
+    "a policy checks what it writes as it checks what it reads": """
+        select p.tablename, p.policyname from pg_policies as p
+        where p.cmd in ('ALL', 'UPDATE') and p.with_check is distinct from p.qual
+    """,
+    "every policy is permissive and names its roles": """
+        select p.tablename, p.policyname from pg_policies as p
+        where p.permissive <> 'PERMISSIVE' or 'public' = any (p.roles) or 'anon' = any (p.roles)
+    """,
+    "views run with the rights of whoever reads them": """
+        select c.oid::regclass from pg_class as c
+        where c.relnamespace in ('public'::regnamespace, 'scenebook'::regnamespace)
+          and c.relkind in ('v', 'm')
+          and not coalesce(c.reloptions, '{}') && array['security_invoker=true']
+    """,
+    "functions keep the rules": f"""
+        select p.oid::regprocedure, rule.problem
+        from ({OUR_FUNCTIONS}) as p
+        cross join lateral (values
+            (obj_description(p.oid, 'pg_proc') is null, 'has no comment'),
+            (not coalesce(p.proconfig, '{{}}') && array['search_path=""'],
+             'does not pin search_path'),
+            (not coalesce(p.proconfig, '{{}}') && array['plan_cache_mode=force_custom_plan'],
+             'may run under a cached generic plan'),
+            (p.prosecdef, 'is security definer'),
+            (p.provolatile <> 's', 'is not stable'),
+            (not 'filter_user_id' = any (coalesce(p.proargnames, '{{}}')),
+             'does not take the owner'),
+            (has_function_privilege('anon', p.oid, 'execute'), 'can be called by anyone'),
+            (p.proargtypes[0] = 'public.vector'::regtype
+             and 'public.vector'::regtype = any (coalesce(p.proallargtypes, '{{}}')[8:]),
+             'returns a vector'),
+            (exists (select from pg_proc as q where q.pronamespace = p.pronamespace
+                     and q.proname = p.proname and q.oid <> p.oid), 'has an overload')
+        ) as rule (broken, problem)
+        where rule.broken
+    """,
+    "every function is known by its file": f"""
+        select p.oid::regprocedure from ({OUR_FUNCTIONS}) as p
+        where not exists (select from scenebook.sql_functions as f where f.name = p.proname)
+        union all
+        select f.name::regproc from scenebook.sql_functions as f
+        where not exists (select from ({OUR_FUNCTIONS}) as p where p.proname = f.name)
+    """,
+    "no function anywhere of ours is security definer": """
+        select p.oid::regprocedure from pg_proc as p
+        where p.pronamespace in (
+                'public'::regnamespace, 'scenebook'::regnamespace, 'auth'::regnamespace)
+          and p.prosecdef
+    """,
+    "our roles are plain and own nothing": """
+        select r.rolname from pg_roles as r
+        where r.rolname in ('anon', 'authenticated')
+              and (r.rolsuper or r.rolbypassrls or r.rolcanlogin)
+           or r.rolname like 'scenebook%'
+              and (r.rolsuper or r.rolbypassrls or r.rolcanlogin or r.rolcreaterole
+                   or r.rolcreatedb
+                   or exists (select from pg_shdepend as d
+                              where d.refobjid = r.oid and d.deptype = 'o'))
+    """,
+    "our roles are members of no other role": """
+        select m.member::regrole, m.roleid::regrole from pg_auth_members as m
+        where m.member::regrole::text in (
+            'anon', 'authenticated', 'scenebook_api', 'scenebook_worker', 'scenebook_relay')
+    """,
+    "anon may touch nothing": """
+        select c.oid::regclass from pg_class as c
+        where c.relnamespace in ('public'::regnamespace, 'scenebook'::regnamespace)
+          and c.relkind in ('r', 'v')
+          and (has_table_privilege('anon', c.oid, 'select, insert, update, delete, truncate')
+               or has_any_column_privilege('anon', c.oid, 'select, insert, update'))
+    """,
+    "nobody may truncate, refer to, or trigger on our tables": f"""
+        select role.name, c.oid::regclass from pg_class as c cross join {APP_ROLES}
+        where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'v')
+          and has_table_privilege(role.name, c.oid, 'truncate, references, trigger')
+    """,
+    "the bookkeeping of migrations is closed to all": f"""
+        select role.name, c.oid::regclass from pg_class as c cross join {APP_ROLES}
+        where c.relnamespace = 'scenebook'::regnamespace and c.relkind in ('r', 'v')
+          and has_table_privilege(role.name, c.oid, 'select, insert, update, delete, truncate')
+    """,
+    "nobody may create things in our schemas": f"""
+        select role.name, s.name from {APP_ROLES}
+        cross join (values ('public'), ('scenebook'), ('auth')) as s (name)
+        where has_schema_privilege(role.name, s.name, 'create')
+    """,
+    "a tenant's rows name their owner, and no null slips past a policy": """
+        select c.oid::regclass from pg_class as c
+        where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
+          and c.relname not in ('owners', 'embedding_spaces', 'workers')
+          and not exists (select from pg_attribute as a
+                          where a.attrelid = c.oid and a.attname = 'owner_id' and a.attnotnull
+                            and a.atttypid = 'uuid'::regtype)
+    """,
+    "a reference between tenants' rows carries the owner": """
+        select k.conrelid::regclass, k.conname from pg_constraint as k
+        where k.contype = 'f' and k.connamespace = 'public'::regnamespace
+          and k.confrelid not in ('public.owners'::regclass, 'public.embedding_spaces'::regclass)
+          and not exists (select from pg_attribute as a
+                          where a.attrelid = k.conrelid and a.attnum = any (k.conkey)
+                            and a.attname = 'owner_id')
+    """,
+    "every foreign key of a tenant's table has an index that starts with its columns": """
+        select k.conrelid::regclass, k.conname from pg_constraint as k
+        where k.contype = 'f' and k.connamespace = 'public'::regnamespace
+          and k.confrelid <> 'public.embedding_spaces'::regclass
+          and not exists (
+              select from pg_index as i
+              where i.indrelid = k.conrelid and i.indpred is null
+                and (i.indkey::smallint[])[0:array_length(k.conkey, 1) - 1] @> k.conkey)
+    """,
+    "vectors lie inline": """
+        select a.attrelid::regclass, a.attname from pg_attribute as a
+        join pg_class as c on c.oid = a.attrelid
+        where c.relnamespace = 'public'::regnamespace and c.relkind = 'r'
+          and a.atttypid in ('public.vector'::regtype, 'public.halfvec'::regtype)
+          and a.attstorage <> 'p'
+    """,
+    "no index is invalid": """
+        select i.indexrelid::regclass from pg_index as i where not (i.indisvalid and i.indisready)
+    """,
+    "no two indexes of a table have the same columns": """
+        select i.indexrelid::regclass, j.indexrelid::regclass from pg_index as i
+        join pg_index as j on j.indrelid = i.indrelid and i.indexrelid < j.indexrelid
+        join pg_class as c on c.oid = i.indrelid and c.relnamespace = 'public'::regnamespace
+        where i.indkey::text = j.indkey::text and i.indpred is null and j.indpred is null
+    """,
+    "no extension but vector is needed": """
+        select e.extname from pg_extension as e where e.extname not in ('plpgsql', 'vector')
+    """,
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_schema_keeps_the_rule(database_url: str, rule: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        assert connection.execute(RULES[rule]).fetchall() == []  # type: ignore[arg-type]

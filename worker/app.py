@@ -1,0 +1,70 @@
+"""The Celery application: the doorbell. Correctness rests on Postgres alone."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import structlog
+from celery import Celery, signals
+from prometheus_client import start_http_server
+
+from scenebook import logs
+from scenebook.db import workers
+from scenebook.db.engine import Database, Role
+from scenebook.errors import ConfigurationError, ScenebookError
+from scenebook.settings import get_settings
+from worker.door import worker_id
+from worker.pipeline.tools import remove_abandoned
+from worker.process import close_tools, own_pid
+
+log = structlog.get_logger(__name__)
+
+# Decoding and models live in child processes; used before a fork they deadlock after it.
+HEAVY = frozenset({"torch", "av", "cv2", "open_clip", "onnxruntime", "faster_whisper"})
+
+app = Celery("scenebook", config_source="worker.celeryconfig", include=["worker.tasks"])
+
+
+@signals.setup_logging.connect
+def _set_up_logging(**_: Any) -> None:
+    logs.configure(get_settings())
+
+
+@signals.worker_init.connect
+def _check_before_the_fork(**_: Any) -> None:
+    loaded = HEAVY.intersection(sys.modules)
+    if loaded:
+        raise ConfigurationError(f"{', '.join(sorted(loaded))} must not be loaded before the fork.")
+    remove_abandoned()
+    _beat(draining=False)
+    port = get_settings().metrics_port
+    if port is not None:
+        start_http_server(port)
+
+
+@signals.worker_process_shutdown.connect
+def _leave_process(**_: Any) -> None:
+    close_tools()
+
+
+@signals.worker_shutting_down.connect
+def _drain(**_: Any) -> None:
+    """SIGTERM: claim nothing more; the heartbeats of running jobs hand them back."""
+    try:
+        _beat(draining=True)
+    except ScenebookError as error:
+        log.warning("drain_not_announced", error=str(error))
+
+
+def _beat(*, draining: bool) -> None:
+    """Connect for one statement only: a connection must not be inherited by a fork."""
+    url = get_settings().database_url
+    if url is None:
+        raise ConfigurationError("DATABASE_URL is not set. Run `scenebook up`, or set it.")
+    db = Database(url, role=Role.WORKER, pool_size=1)
+    try:
+        with db.across_owners() as tx:
+            workers.beat(tx, worker_id(own_pid()), kind="worker", draining=draining)
+    finally:
+        db.close()

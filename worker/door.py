@@ -1,0 +1,134 @@
+"""The door: a job id comes in, is claimed, runs its stage, and its outcome is recorded once."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+import structlog
+
+from scenebook import jobs, metrics
+from scenebook.db import videos, workers
+from scenebook.errors import ChildDied, JobLost, Postponed, ScenebookError, Unavailable
+from scenebook.jobs import Asked, Failure, Job, RetryPolicy
+from scenebook.settings import Settings
+from worker.pipeline.claim import Claim
+from worker.pipeline.failpoints import failpoint
+from worker.pipeline.indexing import STAGES
+from worker.pipeline.tools import Tools
+
+log = structlog.get_logger(__name__)
+
+POSTPONED_S = 1.0
+
+
+def worker_id(pid: int | None = None) -> str:
+    """The name of a worker: its host and the process id of its parent process."""
+    return f"{socket.gethostname()}:{pid or os.getppid()}"
+
+
+def policy(settings: Settings) -> RetryPolicy:
+    """How often a job is tried."""
+    return RetryPolicy(settings.job_max_attempts, settings.job_max_crashes, settings.job_backoff_s)
+
+
+def run_job(tools: Tools, job_id: int, *, worker: str) -> None:
+    """Claim a job and do it. A job that is taken, finished or gone is a no-op."""
+    settings = tools.settings
+    with tools.db.across_owners() as tx:
+        job = jobs.claim(
+            tx,
+            job_id,
+            worker=worker,
+            lease_s=settings.job_lease_s,
+            deadline_s=settings.job_deadline_s,
+        )
+        if job is not None:
+            workers.beat(tx, worker, kind="worker")
+    if job is None:
+        log.debug("job_not_claimed", job_id=job_id)
+        return
+    with structlog.contextvars.bound_contextvars(
+        job_id=job.id,
+        stage=job.stage.value,
+        owner_id=str(job.owner_id),
+        video_id=str(job.video_id),
+        attempt=job.attempt,
+    ):
+        failpoint("after_claim", settings)
+        _run_claimed(tools, job)
+
+
+def _run_claimed(tools: Tools, job: Job) -> None:
+    claim = Claim(job, db=tools.db, beats=tools.beats, settings=tools.settings)
+    began = time.monotonic()
+    with claim.held():
+        failure = _attempt(tools, claim)
+        seconds = time.monotonic() - began
+        outcome = "succeeded"
+        if failure is not None:
+            outcome = _record(tools, claim, failure)
+    metrics.JOBS.labels(job.stage.value, outcome).inc()
+    metrics.STAGE_SECONDS.labels(job.stage.value).observe(seconds)
+    log.info("job_done", outcome=outcome, seconds=round(seconds, 3))
+
+
+def _attempt(tools: Tools, claim: Claim) -> ScenebookError | None:
+    """Run the stage; whatever goes wrong comes back as one of our errors.
+
+    A MemoryError that reaches Celery ends the whole worker, so nothing may pass here.
+    """
+    job = claim.job
+    try:
+        with tools.db.transaction(owner_id=job.owner_id) as tx:
+            videos.started(tx, owner_id=job.owner_id, video_id=job.video_id)
+        STAGES[job.stage](tools, claim)
+        return None
+    except ScenebookError as error:
+        try:
+            claim.check()
+        except ScenebookError as reason:  # the child died because the job had to end
+            return reason
+        return error
+    except (Exception, SystemExit) as error:
+        log.exception("job_broke")
+        failed = ScenebookError(f"{type(error).__name__}: {error}")
+        failed.retryable = True
+        return failed
+
+
+def _record(tools: Tools, claim: Claim, error: ScenebookError) -> str:
+    """Write the outcome, as long as the lease may still be ours; the sweep does the rest."""
+    give_up_at = time.monotonic() + tools.settings.job_lease_s
+    while True:
+        try:
+            return _recorded(tools, claim, error)
+        except JobLost:
+            log.warning("job_lost", error=str(error))
+            return "lost"
+        except Unavailable as away:
+            if time.monotonic() > give_up_at:
+                log.error("outcome_not_recorded", error=str(away))
+                return "unrecorded"
+            time.sleep(min(1.0, tools.settings.job_beat_s))
+
+
+def _recorded(tools: Tools, claim: Claim, error: ScenebookError) -> str:
+    job = claim.job
+    with tools.db.transaction(owner_id=job.owner_id) as tx:
+        crashes = claim.lock(tx)
+        if claim.ended == Asked.CANCEL:
+            jobs.cancelled(tx, job)
+            return "cancelled"
+        if claim.ended == Asked.DRAIN:
+            jobs.hand_back(tx, job)
+            return "handed_back"
+        if isinstance(error, Postponed):
+            jobs.hand_back(tx, job, delay_s=POSTPONED_S)
+            return "postponed"
+        crashed = isinstance(error, ChildDied)
+        failure = Failure(error.code, str(error), error.retryable, crashed)
+        state = jobs.fail(tx, job, failure, policy=policy(tools.settings), crash_count=crashes)
+        log.warning("job_error", code=error.code, error=str(error), state=state.value)
+        return state.value

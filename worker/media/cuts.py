@@ -1,0 +1,78 @@
+"""Finds the instants where one scene ends and the next begins, from small pictures of the frames.
+
+A detector has one method, `process`, so another one (a neural one, say) can take this place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+THUMB_WIDTH = 64
+THUMB_HEIGHT = 36
+# Luma on top, the two half-size chroma planes side by side below it.
+THUMB_SHAPE = (THUMB_HEIGHT + THUMB_HEIGHT // 2, THUMB_WIDTH)
+
+Thumb = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFeatures:
+    """One frame as a detector sees it: its time and an 8-bit YUV picture of THUMB_SHAPE."""
+
+    at_ms: int
+    thumb: Thumb
+
+
+class CutKind(StrEnum):
+    """How one scene turns into the next."""
+
+    HARD = "hard"
+    GRADUAL = "gradual"
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A boundary: the next scene starts at at_ms; [start_ms, end_ms] is the whole transition."""
+
+    at_ms: int
+    start_ms: int
+    end_ms: int
+    kind: CutKind
+
+
+class CutDetector(Protocol):
+    """Turns frames in order of time into cuts, which it may report some seconds late."""
+
+    def process(self, frame: FrameFeatures | None) -> list[Cut]:
+        """Cuts that became certain with this frame; None says that the video has ended."""
+
+
+def difference(one: Thumb, other: Thumb) -> float:
+    """Mean absolute difference over luma and chroma, 0 to 255."""
+    return cv2.norm(one, other, cv2.NORM_L1) / one.size
+
+
+def contrast(thumb: Thumb) -> float:
+    """Standard deviation of the luma: near 0 for a black, white or one-coloured picture."""
+    return float(thumb[:THUMB_HEIGHT].std())
+
+
+def correlation(one: Thumb, other: Thumb) -> float:
+    """Correlation of the luma, -1 to 1: near 1 when only brightness or contrast differ."""
+    a = one[:THUMB_HEIGHT].astype(np.float32)
+    b = other[:THUMB_HEIGHT].astype(np.float32)
+    a -= a.mean()
+    b -= b.mean()
+    return float((a * b).mean() / (a.std() * b.std() + 1.0))
+
+
+def is_flat(one: Thumb, other: Thumb, share: float = 0.35) -> bool:
+    """True if one of the two has lost most of the other's contrast: black, white, one colour."""
+    contrasts = contrast(one), contrast(other)
+    return min(contrasts) < share * max(contrasts)

@@ -1,0 +1,157 @@
+"""Keeps the few frames that may come to stand for a scene, and picks the best of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from worker.media.cuts import Cut, Thumb, difference
+from worker.media.pictures import Upright, luma_of, reduced, write_jpeg
+from worker.media.quality import QUALITY_SIDE, judge
+from worker.media.types import FoundKeyframe
+
+SAMPLE_MS = 500
+# A scene's first frames are sampled at once, then a little later: a short scene has a choice.
+RECENT_MS = 4000
+SPILL_MS = 20_000
+TRANSITION_FACTOR = 0.25
+# A frame in a transition changes steadily; so does one in a whip pan, which is no better.
+CHANGE_HALF = 25.0
+# A further keyframe must be nearly as good as the best frame to be worth storing.
+WORTH = 0.35
+MIN_SPREAD_MS = 800
+
+
+@dataclass(slots=True)
+class Candidate:
+    """One sampled frame: a small picture in memory, or a JPEG once it is old."""
+
+    at_ms: int
+    quality: dict[str, float]
+    thumb: Thumb
+    frame: av.VideoFrame | None
+    path: Path | None = None
+    size: tuple[int, int] = (0, 0)
+
+    @property
+    def score(self) -> float:
+        """The quality score, 0 to 1."""
+        return self.quality["quality_score"]
+
+
+@dataclass(slots=True)
+class CandidatePool:
+    """Candidates of the scenes that are still open, about two a second, in order of time.
+
+    Frames older than RECENT_MS are thinned to the best of each `bucket_ms`, and those older than
+    SPILL_MS wait as files, so a take of any length needs little memory.
+    """
+
+    out_dir: Path
+    aspect: Fraction | None
+    upright: Upright
+    bucket_ms: int
+    held: list[Candidate] = field(default_factory=list)
+
+    def wants(self, at_ms: int) -> bool:
+        """True if a frame at this time should be offered."""
+        return not self.held or at_ms - self.held[-1].at_ms >= SAMPLE_MS
+
+    def offer(self, at_ms: int, frame: av.VideoFrame, thumb: Thumb, change: float) -> None:
+        """Judge a frame and hold it; `change` is its difference to the frame before, in levels."""
+        quality = judge(luma_of(frame, QUALITY_SIDE))
+        quality["steadiness"] = round(1 / (1 + (change / CHANGE_HALF) ** 2), 4)
+        score = quality["quality_score"] * (0.5 + 0.5 * quality["steadiness"])
+        quality["quality_score"] = round(score, 4)
+        self.held.append(Candidate(at_ms, quality, thumb, reduced(frame, self.aspect)))
+        self._thin(at_ms)
+
+    def take(self, start_ms: int, end_ms: int, cuts: Sequence[Cut]) -> list[Candidate]:
+        """Remove and return the candidates of [start_ms, end_ms), transitions marked down."""
+        taken = [c for c in self.held if c.at_ms < end_ms]
+        self.held = [c for c in self.held if c.at_ms >= end_ms]
+        for candidate in taken:
+            blended = any(
+                cut.start_ms < candidate.at_ms < cut.end_ms
+                for cut in cuts
+                if cut.start_ms < cut.end_ms
+            )
+            candidate.quality["transition"] = 1.0 if blended else 0.0
+            if blended:
+                candidate.quality["quality_score"] = round(candidate.score * TRANSITION_FACTOR, 4)
+        return [c for c in taken if c.at_ms >= start_ms]
+
+    def write(self, candidate: Candidate) -> None:
+        """Make sure that the candidate's JPEG exists."""
+        if candidate.frame is not None:
+            candidate.path = self.out_dir / f"keyframe-{candidate.at_ms:09d}.jpg"
+            candidate.size = write_jpeg(
+                candidate.frame, candidate.path, aspect=self.aspect, upright=self.upright
+            )
+            candidate.frame = None
+
+    def drop(self, candidates: Sequence[Candidate]) -> None:
+        """Forget candidates and remove their files."""
+        for candidate in candidates:
+            if candidate.path is not None:
+                candidate.path.unlink(missing_ok=True)
+
+    def _thin(self, now_ms: int) -> None:
+        kept: list[Candidate] = []
+        for candidate in self.held:
+            last = kept[-1] if kept else None
+            old = candidate.at_ms < now_ms - RECENT_MS
+            same = last is not None and last.at_ms // self.bucket_ms == (
+                candidate.at_ms // self.bucket_ms
+            )
+            if last is not None and old and same:
+                worse = last if candidate.score > last.score else candidate
+                self.drop([worse])
+                if worse is last:
+                    kept[-1] = candidate
+                continue
+            kept.append(candidate)
+        self.held = kept
+        for candidate in kept:
+            if candidate.at_ms >= now_ms - SPILL_MS:
+                break
+            self.write(candidate)
+
+
+def choose(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
+    """The best frame, then up to count - 1 good ones far from those chosen before."""
+    if not candidates:
+        return []
+    ranked = sorted(candidates, key=lambda c: (-c.score, c.at_ms))
+    chosen = [ranked[0]]
+    span_ms = max(c.at_ms for c in candidates) - min(c.at_ms for c in candidates)
+    spread_ms = max(MIN_SPREAD_MS, span_ms // (count + 1))
+    for candidate in ranked[1:]:
+        if len(chosen) == count or candidate.score < WORTH * ranked[0].score:
+            break
+        if all(abs(candidate.at_ms - other.at_ms) >= spread_ms for other in chosen):
+            chosen.append(candidate)
+    return chosen
+
+
+def is_blend(one: Thumb, between: Thumb, other: Thumb) -> bool:
+    """True if a picture lies between its neighbours in every place, as in a dissolve."""
+    return difference(one, between) + difference(between, other) < 1.1 * difference(one, other)
+
+
+def found(candidate: Candidate, rank: int) -> FoundKeyframe:
+    """The candidate as part of the answer; its JPEG must have been written."""
+    assert candidate.path is not None
+    width, height = candidate.size
+    return FoundKeyframe(
+        at_ms=candidate.at_ms,
+        rank=rank,
+        quality=candidate.quality,
+        path=candidate.path,
+        width=width,
+        height=height,
+    )

@@ -1,0 +1,1 @@
+"""The pipeline: plain functions that take a claimed job and leave its results in the database."""

@@ -1,0 +1,24 @@
+"""Delete: every file of a video, then every row."""
+
+from __future__ import annotations
+
+from scenebook import jobs
+from scenebook.db import videos
+from scenebook.errors import Postponed
+from scenebook.storage import video_prefix
+from worker.pipeline.claim import Claim
+from worker.pipeline.tools import Tools
+
+
+def delete(tools: Tools, claim: Claim) -> None:
+    """Files first: a row that outlives its files can be deleted again, an orphan file cannot."""
+    job = claim.job
+    with tools.db.transaction(owner_id=job.owner_id) as tx:
+        _, running = jobs.open_jobs(
+            tx, owner_id=job.owner_id, video_id=job.video_id, except_id=job.id
+        )
+    if running:
+        raise Postponed("Other jobs of the video are still stopping.")
+    tools.storage.delete_prefix(video_prefix(owner_id=job.owner_id, video_id=job.video_id))
+    with claim.commit() as tx:
+        videos.remove(tx, owner_id=job.owner_id, video_id=job.video_id)

@@ -1,0 +1,80 @@
+"""Finalize: sidecars, the honest status, and the switch to the new generation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import jsonschema
+from sqlalchemy import Connection
+
+from scenebook import sidecar
+from scenebook.db import scenes, utterances, videos
+from scenebook.db.scenes import ChannelCount
+from scenebook.jobs import Job
+from scenebook.model import COMPLETE, Video, VideoStatus
+from scenebook.storage import video_prefix
+from worker.pipeline.claim import Claim
+from worker.pipeline.tools import Tools
+
+
+def finalize(tools: Tools, claim: Claim) -> None:
+    """Write the sidecars, show readers this generation, then remove what it replaces."""
+    job = claim.job
+    with claim.commit() as tx:
+        _write_sidecars(tx, job)
+        video = videos.get(tx, owner_id=job.owner_id, video_id=job.video_id)
+        counts = scenes.count_channels(
+            tx, owner_id=job.owner_id, video_id=job.video_id, generation=job.generation
+        )
+        status, reason = settled(video, counts)
+        videos.finish(
+            tx,
+            owner_id=job.owner_id,
+            video_id=job.video_id,
+            generation=job.generation,
+            status=status,
+            reason=reason,
+        )
+        scenes.remove_older(
+            tx, owner_id=job.owner_id, video_id=job.video_id, generation=job.generation
+        )
+    # After the commit: readers of the old generation have their pictures until the switch.
+    prefix = video_prefix(owner_id=job.owner_id, video_id=job.video_id)
+    for older in range(1, job.generation):
+        tools.storage.delete_prefix(f"{prefix}/g{older}")
+
+
+def _write_sidecars(tx: Connection, job: Job) -> None:
+    whose = {
+        "owner_id": job.owner_id,
+        "video_id": job.video_id,
+        "generation": job.generation,
+    }
+    said = utterances.of_video(tx, **whose)  # type: ignore[arg-type]
+    documents = {
+        scene.id: sidecar.build(scene, said.get(scene.id, ()))
+        for scene in scenes.of_video(tx, **whose)  # type: ignore[arg-type]
+    }
+    check = jsonschema.Draft202012Validator(sidecar.schema())
+    for document in documents.values():
+        check.validate(document)
+    scenes.set_sidecars(tx, documents, owner_id=job.owner_id, token=job.token)
+
+
+def settled(video: Video, counts: Sequence[ChannelCount]) -> tuple[VideoStatus, str | None]:
+    """`ready` only if every channel of every scene has all it can have; else `partial`, and why."""
+    reasons = [] if video.damage is None else [video.damage]
+    missing: Counter[tuple[str, str]] = Counter()
+    why: dict[tuple[str, str], str | None] = {}
+    for one in counts:
+        if one.status not in COMPLETE:
+            missing[one.channel, one.status] += one.scenes
+            why[one.channel, one.status] = one.error
+    total = sum(one.scenes for one in counts if one.channel == counts[0].channel)
+    for (channel, status), scenes_missing in sorted(missing.items()):
+        detail = f": {why[channel, status]}" if why[channel, status] else ""
+        reasons.append(f"{channel} is {status} in {scenes_missing} of {total} scenes{detail}")
+    if not reasons:
+        return VideoStatus.READY, None
+    return VideoStatus.PARTIAL, " ".join(reason.rstrip(".") + "." for reason in reasons)

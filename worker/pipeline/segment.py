@@ -1,0 +1,109 @@
+"""Segment: one decode pass gives cuts, keyframes and their quality, audio and subtitles."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from scenebook.db import scenes, utterances, videos
+from scenebook.db.scenes import NewKeyframe, NewScene
+from scenebook.model import Scene, Utterance, Video
+from scenebook.storage import Storage, video_prefix
+from scenebook.transcripts import assign_utterances
+from worker.media.types import FoundScene, Segmentation
+from worker.pipeline.claim import Claim
+from worker.pipeline.failpoints import failpoint
+from worker.pipeline.source import fetched
+from worker.pipeline.tools import Tools
+
+# Progress is stored in parts of a thousand: the number of scenes is known only at the end.
+PARTS = 1000
+
+
+def segment(tools: Tools, claim: Claim) -> None:
+    """Decode the source once; store pictures and audio first, then the scene list in one go."""
+    job = claim.job
+    with tools.db.transaction(owner_id=job.owner_id) as tx:
+        video = videos.get(tx, owner_id=job.owner_id, video_id=job.video_id)
+    prefix = video_prefix(owner_id=job.owner_id, video_id=job.video_id) + f"/g{job.generation}"
+    claim.on_stop(tools.media.kill)
+
+    def on_progress(fraction: float) -> None:
+        failpoint("mid_decode", tools.settings)
+        claim.progress(int(fraction * PARTS), PARTS)
+
+    with fetched(tools, video) as source:
+        found = tools.media.segment(source, source.parent, on_progress=on_progress)
+        new = [_stored(tools.storage, scene, prefix=prefix, claim=claim) for scene in found.scenes]
+        audio_key = None
+        if found.audio_path is not None:
+            audio_key = f"{prefix}/audio.flac"
+            tools.storage.put_file(audio_key, found.audio_path)
+    with claim.commit() as tx:
+        scenes.replace_all(
+            tx,
+            owner_id=job.owner_id,
+            video_id=job.video_id,
+            generation=job.generation,
+            token=job.token,
+            found=new,
+        )
+        videos.segmented(
+            tx,
+            owner_id=job.owner_id,
+            video_id=job.video_id,
+            decoded_ms=found.decoded_ms,
+            duration_ms=_duration_ms(video, found),
+            damage=found.damage,
+            audio_key=audio_key,
+            audio_silent=found.audio_silent,
+        )
+        if found.subtitles:
+            written = scenes.of_video(
+                tx, owner_id=job.owner_id, video_id=job.video_id, generation=job.generation
+            )
+            utterances.replace_all(
+                tx,
+                owner_id=job.owner_id,
+                video_id=job.video_id,
+                generation=job.generation,
+                token=job.token,
+                said=assigned(written, found.subtitles),
+            )
+
+
+def assigned(
+    of_video: Sequence[Scene], lines: Sequence[Utterance]
+) -> list[tuple[Scene, Sequence[Utterance]]]:
+    """Each scene with the utterances that belong to it."""
+    spans = [(scene.start_ms, scene.end_ms) for scene in of_video]
+    return list(zip(of_video, assign_utterances(lines, spans), strict=True))
+
+
+def _duration_ms(video: Video, found: Segmentation) -> int | None:
+    """A container without a duration, or with a bogus one, is corrected by what was decoded."""
+    declared = video.duration_ms
+    if declared is None or found.damage is None:
+        return found.decoded_ms if declared is None else declared
+    return declared
+
+
+def _stored(storage: Storage, scene: FoundScene, *, prefix: str, claim: Claim) -> NewScene:
+    """The scene with its pictures in storage, under keys made of their content."""
+    keyframes = []
+    for found in scene.keyframes:
+        claim.check()
+        content = found.path.read_bytes()
+        image_hash = hashlib.sha256(content).hexdigest()
+        key = f"{prefix}/{image_hash[:32]}.jpg"
+        storage.put(key, content)
+        keyframes.append(
+            NewKeyframe(
+                at_ms=found.at_ms,
+                rank=found.rank,
+                quality=found.quality,
+                image_key=key,
+                image_hash=image_hash,
+            )
+        )
+    return NewScene(scene.start_ms, scene.end_ms, keyframes)

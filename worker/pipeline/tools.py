@@ -1,0 +1,101 @@
+"""Tools: what a stage works with, made once in each worker process and after its fork."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import psutil
+
+from scenebook.db.engine import Database, Role
+from scenebook.db.paid_calls import PaidCallsOf
+from scenebook.encoders.client import Encoders
+from scenebook.encoders.protocols import TextEncoder
+from scenebook.errors import ConfigurationError
+from scenebook.remote import RemoteModels
+from scenebook.settings import Settings
+from scenebook.storage import Storage
+from worker.media.client import MediaChild
+from worker.media.types import MediaLimits
+
+TEMPORARY = "scenebook-"
+
+
+@dataclass(frozen=True)
+class Tools:
+    """Database, storage, the two child processes, and the settings they were made from."""
+
+    settings: Settings
+    db: Database
+    beats: Database
+    storage: Storage
+    media: MediaChild
+    encoders: Encoders
+
+    @classmethod
+    def make(cls, settings: Settings) -> Tools:
+        """Connect to what the settings name; child processes start when they are first needed."""
+        if settings.database_url is None:
+            raise ConfigurationError(
+                "DATABASE_URL is not set. Run `scenebook up`, which starts a database, or set it."
+            )
+        return cls(
+            settings=settings,
+            db=Database(
+                settings.database_url, role=Role.WORKER, pool_size=settings.database_pool_size
+            ),
+            beats=Database(settings.database_url, role=Role.WORKER, pool_size=1),
+            storage=Storage(settings.storage),
+            media=MediaChild(MediaLimits.from_settings(settings)),
+            # Whether a scene gets a CLIP vector is decided owner by owner, by the stage.
+            encoders=Encoders(settings.model_copy(update={"clip_enabled": True})),
+        )
+
+    @contextmanager
+    def remote(self, *, owner_id: UUID) -> Iterator[RemoteModels]:
+        """Models behind an API, with this owner's paid answers."""
+        models = RemoteModels(self.settings, PaidCallsOf(self.db, owner_id=owner_id))
+        try:
+            yield models
+        finally:
+            models.close()
+
+    @contextmanager
+    def texts(self, *, owner_id: UUID) -> Iterator[TextEncoder]:
+        """The text model in force: in the inference child, or behind an API."""
+        if self.settings.text_embedding_provider == "openai":
+            with self.remote(owner_id=owner_id) as models:
+                yield models
+        else:
+            yield self.encoders
+
+    def close(self) -> None:
+        """End the child processes and the connections."""
+        self.media.close()
+        self.encoders.close()
+        self.db.close()
+        self.beats.close()
+
+
+@contextmanager
+def private_directory() -> Iterator[Path]:
+    """A directory only this process reads, removed in every outcome but SIGKILL."""
+    with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{os.getpid()}-") as name:
+        yield Path(name)
+
+
+def remove_abandoned() -> int:
+    """Remove the private directories of processes that are gone; returns how many."""
+    removed = 0
+    for directory in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*-*"):
+        pid = directory.name.removeprefix(TEMPORARY).split("-")[0]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)) and directory.is_dir():
+            shutil.rmtree(directory, ignore_errors=True)
+            removed += 1
+    return removed

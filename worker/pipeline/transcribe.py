@@ -1,0 +1,126 @@
+"""Transcribe: who says what, when, and in which scene; subtitles first, then speech models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from scenebook.db import scenes, utterances, videos
+from scenebook.errors import InvalidMedia, InvalidSubtitles, ModelUnavailable
+from scenebook.model import Channel, ChannelState, ChannelStatus, Scene, Utterance, Video
+from scenebook.transcripts import parse_subtitles
+from worker.pipeline.claim import Claim
+from worker.pipeline.segment import assigned
+from worker.pipeline.tools import Tools, private_directory
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The utterances of a video, and what a scene without words is to be called."""
+
+    lines: Sequence[Utterance]
+    otherwise: ChannelStatus
+    error: str | None = None
+
+
+def transcribe(tools: Tools, claim: Claim) -> None:
+    """Find the words of the video and give each scene its own."""
+    job = claim.job
+    with tools.db.transaction(owner_id=job.owner_id) as tx:
+        video = videos.get(tx, owner_id=job.owner_id, video_id=job.video_id)
+        of_video = scenes.of_video(
+            tx, owner_id=job.owner_id, video_id=job.video_id, generation=job.generation
+        )
+        embedded = [
+            line
+            for lines in utterances.of_video(
+                tx, owner_id=job.owner_id, video_id=job.video_id, generation=job.generation
+            ).values()
+            for line in lines
+            if line.source == "subtitles"
+        ]
+    said = _said(tools, claim, video, embedded)
+    pairs = assigned(of_video, said.lines)
+    with claim.commit() as tx:
+        utterances.replace_all(
+            tx,
+            owner_id=job.owner_id,
+            video_id=job.video_id,
+            generation=job.generation,
+            token=job.token,
+            said=pairs,
+        )
+        scenes.set_channels(
+            tx,
+            [(scene.id, _state(scene, lines, said)) for scene, lines in pairs],
+            owner_id=job.owner_id,
+        )
+
+
+def _state(scene: Scene, lines: Sequence[Utterance], said: Said) -> ChannelState:
+    """`pending` where there are words to embed; else why there are none."""
+    if lines:
+        return ChannelState(Channel.TRANSCRIPT, ChannelStatus.PENDING)
+    return ChannelState(Channel.TRANSCRIPT, said.otherwise, said.error)
+
+
+def _said(tools: Tools, claim: Claim, video: Video, embedded: Sequence[Utterance]) -> Said:
+    if video.transcript_key is not None:
+        try:
+            content = tools.storage.get(video.transcript_key)
+            lines = parse_subtitles(content, name=video.transcript_key)
+            return Said(lines, ChannelStatus.EMPTY)
+        except (FileNotFoundError, InvalidSubtitles) as error:
+            return Said((), ChannelStatus.ERROR, f"The transcript file cannot be read: {error}")
+    if embedded:
+        return Said(embedded, ChannelStatus.EMPTY)
+    if tools.settings.transcription_provider == "off":
+        return Said((), ChannelStatus.DISABLED)
+    if not video.has_audio or video.audio_key is None:
+        return Said((), ChannelStatus.NO_AUDIO)
+    if video.audio_silent:
+        return Said((), ChannelStatus.SILENT)
+    return _heard(tools, claim, video.audio_key)
+
+
+def _heard(tools: Tools, claim: Claim, audio_key: str) -> Said:
+    """The words that a speech model hears, local or behind an API."""
+    with private_directory() as directory:
+        audio = directory / "audio.flac"
+        try:
+            tools.storage.fetch(audio_key, audio)
+        except FileNotFoundError:
+            return Said((), ChannelStatus.ERROR, "The stored audio is gone; retry segmentation.")
+        provider = tools.settings.transcription_provider
+        try:
+            if provider == "openai":
+                return _from_api(tools, claim, audio)
+            return _from_whisper(tools, claim, audio)
+        except ModelUnavailable as error:
+            if provider == "auto" and tools.settings.openai_api_key is not None:
+                return _from_api(tools, claim, audio)
+            log.warning("transcription_unavailable", error=str(error))
+            return Said((), ChannelStatus.UNAVAILABLE, str(error))
+        except InvalidMedia as error:
+            return Said((), ChannelStatus.DECODE_ERROR, str(error))
+
+
+def _from_whisper(tools: Tools, claim: Claim, audio: Path) -> Said:
+    claim.on_stop(tools.encoders.kill)
+    lines = tools.encoders.transcribe(
+        audio,
+        language=tools.settings.whisper_language,
+        on_progress=lambda fraction: claim.progress(int(fraction * 1000), 1000),
+    )
+    return Said(lines, ChannelStatus.EMPTY if lines else ChannelStatus.SILENT)
+
+
+def _from_api(tools: Tools, claim: Claim, audio: Path) -> Said:
+    with tools.remote(owner_id=claim.job.owner_id) as models:
+        lines = models.transcribe(audio, tools.settings.whisper_language)
+    return Said(lines, ChannelStatus.EMPTY if lines else ChannelStatus.SILENT)

@@ -1,0 +1,123 @@
+"""The relay: publishes due jobs, sweeps expired leases; any number of copies may run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from types import FrameType
+
+import structlog
+from kombu.exceptions import OperationalError
+from prometheus_client import start_http_server
+from redis.exceptions import RedisError
+
+from scenebook import jobs, logs, metrics
+from scenebook.db import workers
+from scenebook.db.engine import Database, Role
+from scenebook.errors import ConfigurationError, ScenebookError, Unavailable
+from scenebook.jobs import Due
+from scenebook.settings import Settings, get_settings
+from worker.app import app
+from worker.door import policy, worker_id
+
+log = structlog.get_logger(__name__)
+
+BATCH = 50
+FORGET_EVERY = 1000
+MAX_PAUSE_S = 10.0
+
+
+class Relay:
+    """One copy of the relay; each round is independent of the one before."""
+
+    def __init__(self, settings: Settings, db: Database) -> None:
+        self._settings = settings
+        self._db = db
+        self._name = worker_id(os.getpid())
+        self._rounds = 0
+
+    def round(self) -> int:
+        """Sweep, then publish; returns how many jobs were published."""
+        self._rounds += 1
+        with self._db.across_owners() as tx:
+            workers.beat(tx, self._name, kind="relay")
+            if self._rounds % FORGET_EVERY == 0:
+                workers.forget(tx)
+        self.sweep()
+        return self.publish()
+
+    def publish(self) -> int:
+        """Ring for due jobs; one that nobody claims is rung for again.
+
+        Marked in the same transaction: a relay that dies in between rings twice, which is harmless.
+        """
+        with self._db.across_owners() as tx:
+            due = jobs.due(tx, limit=BATCH, republish_s=self._settings.job_republish_s)
+            for job in due:
+                self._ring(job)
+            jobs.mark_published(tx, [job.id for job in due])
+        metrics.PUBLISHED.inc(len(due))
+        return len(due)
+
+    def _ring(self, job: Due) -> None:
+        try:
+            app.send_task(job.stage.value, args=[job.id], ignore_result=True)
+        except (OperationalError, RedisError, OSError) as error:
+            metrics.BROKER_ERRORS.inc()
+            log.warning("broker_away", error=type(error).__name__)
+            raise Unavailable("The broker did not answer. Check REDIS_URL.") from error
+
+    def sweep(self) -> int:
+        """Count a crash for every job whose worker fell silent; returns how many."""
+        with self._db.across_owners() as tx:
+            expired = jobs.expired(tx)
+        swept = 0
+        for lost in expired:
+            with self._db.transaction(owner_id=lost.owner_id) as tx:
+                state = jobs.sweep(tx, lost, policy=policy(self._settings))
+            if state is not None:
+                swept += 1
+                metrics.SWEPT.labels(state.value).inc()
+                log.warning("job_swept", job_id=lost.id, state=state.value)
+        return swept
+
+    def run(self, stop: threading.Event) -> None:
+        """Rounds until `stop`; a broker or database that is away is waited for."""
+        log.info("relay_started", name=self._name)
+        pause_s = self._settings.relay_interval_s
+        while not stop.is_set():
+            try:
+                published = self.round()
+                pause_s = 0 if published == BATCH else self._settings.relay_interval_s
+            except ScenebookError as error:
+                log.warning("relay_round_failed", error=str(error))
+                pause_s = min(max(pause_s, self._settings.relay_interval_s) * 2, MAX_PAUSE_S)
+            stop.wait(pause_s)
+        log.info("relay_stopped")
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT."""
+    settings = get_settings()
+    logs.configure(settings)
+    if settings.database_url is None:
+        raise ConfigurationError("DATABASE_URL is not set. Run `scenebook up`, or set it.")
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    if settings.metrics_port is not None:
+        start_http_server(settings.metrics_port)
+    db = Database(settings.database_url, role=Role.RELAY, pool_size=2)
+    try:
+        Relay(settings, db).run(stop)
+    finally:
+        db.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -24,10 +24,11 @@ SILENT_PEAK = 33
 
 @dataclass(frozen=True, slots=True)
 class AudioPiece:
-    """Part of an audio file, as a FLAC file of its own; times in milliseconds."""
+    """Part of an audio file of total_ms, as a FLAC file of its own; times in milliseconds."""
 
     start_ms: int
     end_ms: int
+    total_ms: int
     flac: bytes
 
 
@@ -54,9 +55,10 @@ def audio_pieces(audio: Path, *, piece_s: int = PIECE_S) -> Iterator[AudioPiece]
                 if np.abs(mono.astype(np.int32)).max() > SILENT_PEAK:
                     flac = io.BytesIO()
                     soundfile.write(flac, mono, rate, format="FLAC", subtype="PCM_16")
-                    yield AudioPiece(
-                        start * 1000 // rate, (start + len(mono)) * 1000 // rate, flac.getvalue()
+                    start_ms, end_ms, total_ms = (
+                        at * 1000 // rate for at in (start, start + len(mono), source.frames)
                     )
+                    yield AudioPiece(start_ms, end_ms, total_ms, flac.getvalue())
                 start += len(mono)
     except (soundfile.LibsndfileError, OSError) as error:
         raise InvalidMedia(f"The audio track cannot be read: {error}", code="bad_audio") from error

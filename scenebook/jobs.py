@@ -442,3 +442,8 @@ def sweep(tx: Connection, lost: Expired, *, policy: RetryPolicy) -> JobState | N
         else Failure("worker_lost", "The worker fell silent.", retryable=True, crashed=True)
     )
     return fail(tx, job, failure, policy=policy, crash_count=row.crash_count)
+
+
+def unfinished(tx: Connection) -> int:
+    """How many jobs of all owners are not finished."""
+    return int(tx.execute(statement("jobs/unfinished")).scalar_one())

@@ -66,6 +66,8 @@ class PaidCalls(Protocol):
 class RemoteModels:
     """The models of an OpenAI-compatible API; every answer is kept, so nothing is paid twice.
 
+    For texts it is a TextEncoder, like the local models.
+
     Every call ends within OPENAI_TIMEOUT_S, retries included. Errors: see RemoteCalls.body; an
     answer that is not what the protocol promises raises Unavailable(code="bad_answer").
     """
@@ -154,7 +156,7 @@ class RemoteModels:
         The host stands for the weights: servers give different vectors under the same model name.
         """
         if self._dimensions is None:
-            self.embed_texts(["dimensions"])
+            self.encode_texts(["dimensions"])
         return EmbeddingSpace(
             channel, self._embedding_model, self._calls.host, "1", self._dimensions or 0
         )
@@ -163,7 +165,7 @@ class RemoteModels:
         """Pieces of a long text for one vector each; none for empty text."""
         return split_text(text, max_tokens=PIECE_TOKENS)
 
-    def embed_texts(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+    def encode_texts(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
         """One vector of norm 1 for each text, in the order given, shape (dimensions,).
 
         Raises InvalidInput for a text that is empty or longer than the model's window.
@@ -238,14 +240,14 @@ class RemoteModels:
     ) -> list[Utterance]:
         """What is said in an audio file (16 kHz mono FLAC), with times; silence is not sent.
 
-        language: ISO 639-1, None to detect. on_progress: gets the end of what is done, in ms.
+        language: ISO 639-1, None to detect. on_progress is told the share that is done, 0 to 1.
         """
         segments: list[WhisperSegment] = []
         total_ms = 0
         for piece in audio_pieces(audio):
             segments.extend(self._transcribed(piece, language))
-            total_ms = piece.end_ms
-            on_progress(total_ms)
+            total_ms = piece.total_ms
+            on_progress(piece.end_ms / piece.total_ms)
         gated = gate_speech(segments, speech_ms=None, total_ms=total_ms, source=UtteranceSource.API)
         if gated.dropped:
             log.info("speech_gate", dropped=gated.dropped, kept=len(gated.utterances))

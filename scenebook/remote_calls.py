@@ -61,8 +61,8 @@ class RemoteCalls:
             raise ConfigurationError(
                 "Set OPENAI_API_KEY, or OPENAI_BASE_URL for a server of yours."
             )
-        loop = self._started()
-        pending = asyncio.run_coroutine_threadsafe(self._bounded(request), loop)
+        loop, client = self._started()
+        pending = asyncio.run_coroutine_threadsafe(self._bounded(request, client), loop)
         try:
             return pending.result(self._timeout_s + GRACE_S)
         except concurrent.futures.TimeoutError:
@@ -74,46 +74,43 @@ class RemoteCalls:
         with self._lock:
             loop, client = self._loop, self._client
             self._loop = self._client = None
-        if loop is None:
+        if loop is None or client is None:
             return
-        if client is not None:
-            closing = asyncio.run_coroutine_threadsafe(client.close(), loop)
-            concurrent.futures.wait([closing], timeout=GRACE_S)
+        closing = asyncio.run_coroutine_threadsafe(client.close(), loop)
+        concurrent.futures.wait([closing], timeout=GRACE_S)
         loop.call_soon_threadsafe(loop.stop)
 
-    def _started(self) -> asyncio.AbstractEventLoop:
-        # On first use, not at construction: a thread would not survive Celery's fork.
+    def _started(self) -> tuple[asyncio.AbstractEventLoop, AsyncOpenAI]:
+        # On first use, not at construction: a thread would not survive Celery's fork. And here, not
+        # in the loop: loading the package takes a second, which is none of the call's time.
+        import openai
+
         with self._lock:
-            if self._loop is None:
+            if self._loop is None or self._client is None:
+                self._client = openai.AsyncOpenAI(
+                    api_key=self._key or "none",
+                    base_url=self.base_url,
+                    timeout=openai.Timeout(self._timeout_s, connect=CONNECT_TIMEOUT_S),
+                    max_retries=self._max_retries,
+                )
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(
                     target=self._loop.run_forever, name="remote-models", daemon=True
                 ).start()
-            return self._loop
+            return self._loop, self._client
 
-    async def _bounded(self, request: Callable[[AsyncOpenAI], Awaitable[Any]]) -> bytes:
+    async def _bounded(
+        self, request: Callable[[AsyncOpenAI], Awaitable[Any]], client: AsyncOpenAI
+    ) -> bytes:
         import openai
 
         try:
             async with asyncio.timeout(self._timeout_s):
-                answer = await request(self._connected())
-                return bytes(answer.content)
+                return bytes((await request(client)).content)
         except (TimeoutError, openai.APITimeoutError):
             raise self._deadline() from None
         except openai.OpenAIError as error:
             raise self._translated(error) from None
-
-    def _connected(self) -> AsyncOpenAI:
-        import openai
-
-        if self._client is None:
-            self._client = openai.AsyncOpenAI(
-                api_key=self._key or "none",
-                base_url=self.base_url,
-                timeout=openai.Timeout(self._timeout_s, connect=CONNECT_TIMEOUT_S),
-                max_retries=self._max_retries,
-            )
-        return self._client
 
     def _deadline(self) -> DeadlineExceeded:
         return DeadlineExceeded(f"{self.host} did not answer within {self._timeout_s:g} s.")

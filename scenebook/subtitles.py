@@ -60,7 +60,7 @@ def parse_subtitles(content: bytes, *, name: str) -> list[Utterance]:
     return list(_without_rolling(voice for cue in cues for voice in _voices(cue)))
 
 
-def clean_text(text: str) -> str:
+def without_markup(text: str) -> str:
     """Words of one subtitle line: no tags, ASS overrides, entities or control characters."""
     bare = TAG.sub("", text.replace("\\h", " "))
     return " ".join(CONTROL.sub("", html.unescape(bare)).split())
@@ -143,9 +143,9 @@ def _voices(cue: Cue) -> Iterator[Voice]:
     speaker: str | None = None
     for position, part in enumerate(parts):
         if position % 2:
-            speaker = clean_text(part or "") or None
+            speaker = without_markup(part or "") or None
             continue
-        lines = [clean_text(line) for line in part.split("\n")]
+        lines = [without_markup(line) for line in part.split("\n")]
         spoken = [line for line in lines if any(c.isalnum() for c in line)]
         if spoken:
             yield Voice(cue.start_ms, cue.end_ms, spoken, speaker)

@@ -98,7 +98,7 @@ SOUND_LABELS = (("[", "]"), ("(", ")"), ("*", "*"), ("♪", "♪"), ("（", "）
 # A sentence that is held together ends at one of these, at a pause, or at a change of speaker.
 SENTENCE_ENDS = (".", "!", "?", "…", "。", "！", "？", "؟", "।")
 CLOSERS = "\"'”’»)]}」』"
-SENTENCE_GAP_MS = 1000
+SENTENCE_GAP_MS = 1500
 # A longer "sentence" is text without punctuation, so its lines go each to their own scene.
 SENTENCE_MAX_MS = 15_000
 

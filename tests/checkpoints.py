@@ -97,7 +97,8 @@ def make_whisper(directory: Path) -> None:
         )
     )  # fmt: skip
     words = [word.replace(" ", "Ġ") for word in SCRIPT]
-    said = ["<|en|>", "<|transcribe|>", "<|0.00|>", *words, "<|2.00|>", "<|endoftext|>"]
+    # A vocabulary this small is an English-only model's: no language, no task before the words.
+    said = ["<|0.00|>", *words, "<|2.00|>", "<|endoftext|>"]
     with torch.no_grad():
         for name, weight in model.model.decoder.layers.named_parameters():
             if "layer_norm" not in name:

@@ -68,8 +68,8 @@ def make_template(server: Server) -> None:
 
 @contextmanager
 def session(url: str, *, role: str, owner: UUID | None = None) -> Iterator[psycopg.Connection]:
-    """One transaction as the code opens it: a plain role and, perhaps, an owner's claims."""
-    with psycopg.connect(url) as connection:
+    """One transaction as the code opens it, a plain role and perhaps claims; it is rolled back."""
+    with psycopg.connect(url) as connection, connection.transaction(force_rollback=True):
         connection.execute(f"set role {role}")
         if owner is not None:
             become(connection, json.dumps({"sub": str(owner), "role": "authenticated"}))

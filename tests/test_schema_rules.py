@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import psycopg
 import pytest
+
+from tests.postgres import Server
 
 # Ours: what lies in public and scenebook and does not belong to the extension.
 OUR_FUNCTIONS = """
@@ -70,8 +74,9 @@ RULES = {
             (not 'filter_user_id' = any (coalesce(p.proargnames, '{{}}')),
              'does not take the owner'),
             (has_function_privilege('anon', p.oid, 'execute'), 'can be called by anyone'),
-            (p.proargtypes[0] = 'public.vector'::regtype
-             and 'public.vector'::regtype = any (coalesce(p.proallargtypes, '{{}}')[8:]),
+            (exists (select from unnest(p.proallargtypes, p.proargmodes) as a (type, mode)
+                     where a.mode = 't'
+                       and a.type in ('public.vector'::regtype, 'public.halfvec'::regtype)),
              'returns a vector'),
             (exists (select from pg_proc as q where q.pronamespace = p.pronamespace
                      and q.proname = p.proname and q.oid <> p.oid), 'has an overload')
@@ -144,14 +149,17 @@ RULES = {
                           where a.attrelid = k.conrelid and a.attnum = any (k.conkey)
                             and a.attname = 'owner_id')
     """,
-    "every foreign key of a tenant's table has an index that starts with its columns": """
+    "deleting a row finds what refers to it by an index": """
         select k.conrelid::regclass, k.conname from pg_constraint as k
         where k.contype = 'f' and k.connamespace = 'public'::regnamespace
           and k.confrelid <> 'public.embedding_spaces'::regclass
           and not exists (
               select from pg_index as i
+              join pg_attribute as a on a.attrelid = i.indrelid and a.attnum = i.indkey[0]
               where i.indrelid = k.conrelid and i.indpred is null
-                and (i.indkey::smallint[])[0:array_length(k.conkey, 1) - 1] @> k.conkey)
+                -- The owner alone would not narrow it down.
+                and (a.attnum = any (k.conkey) and a.attname <> 'owner_id'
+                     or (i.indkey::smallint[])[0:array_length(k.conkey, 1) - 1] @> k.conkey))
     """,
     "vectors lie inline": """
         select a.attrelid::regclass, a.attname from pg_attribute as a
@@ -173,6 +181,13 @@ RULES = {
         select e.extname from pg_extension as e where e.extname not in ('plpgsql', 'vector')
     """,
 }
+
+
+@pytest.fixture(scope="module")
+def database_url(postgres_server: Server) -> Iterator[str]:
+    """One database for all rules, which only read."""
+    with postgres_server.database() as url:
+        yield url
 
 
 @pytest.mark.parametrize("rule", RULES)

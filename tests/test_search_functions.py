@@ -133,9 +133,7 @@ def test_a_small_owner_is_not_starved_by_a_giant(
         tx.execute("analyze")
     # Twelve calls in one session: plans are cached after five, statements after ten.
     with session(database_url, role="authenticated", owner=alice) as connection:
-        calls = [
-            len(rows_of(connection, NORTH, owner=alice, match_count=10)) for _ in range(12)
-        ]
+        calls = [len(rows_of(connection, NORTH, owner=alice, match_count=10)) for _ in range(12)]
     assert calls == [10] * 12
 
 
@@ -318,9 +316,7 @@ def test_unclear_arguments_are_refused_with_a_hint(
 
 
 @pytest.mark.parametrize("text", ["[1,0,0,NaN]", "[1,0,0,Infinity]", "[1e39,0,0,0]", "[]", "north"])
-def test_a_query_that_is_no_vector_is_refused(
-    database_url: str, alice: UUID, text: str
-) -> None:
+def test_a_query_that_is_no_vector_is_refused(database_url: str, alice: UUID, text: str) -> None:
     with (
         session(database_url, role="authenticated", owner=alice) as connection,
         pytest.raises(psycopg.DataError),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from uuid import UUID
 
 import psycopg
 import pytest
 
 from scenebook.db.engine import Database, Role
-from tests.postgres import become, session
-from tests.rows import a_library, a_space
+from tests.conftest import ALICE, BOB
+from tests.postgres import Server, become, session
+from tests.rows import a_library, a_space, an_owner
 
 # The column that names the owner, of every table that belongs to owners.
 TENANT_TABLES = {
@@ -50,14 +52,41 @@ UNREADABLE = [
 ]
 
 
+@pytest.fixture(scope="module")
+def filled(postgres_server: Server) -> Iterator[tuple[str, dict[UUID, UUID]]]:
+    """One database for all tests here, which roll back: a row of either owner in every table."""
+    with postgres_server.database() as url:
+        with psycopg.connect(url) as connection:
+            space = a_space(connection)
+            videos = {
+                owner: a_library(connection, owner=an_owner(connection, owner), space=space)
+                for owner in (ALICE, BOB)
+            }
+        yield url, videos
+
+
 @pytest.fixture
-def videos(database_url: str, alice: UUID, bob: UUID) -> dict[UUID, UUID]:
-    """A row of either owner in every tenant table; the video of each owner."""
-    with psycopg.connect(database_url) as connection:
-        space = a_space(connection)
-        return {
-            owner: a_library(connection, owner=owner, space=space) for owner in (alice, bob)
-        }
+def database_url(filled: tuple[str, dict[UUID, UUID]]) -> str:
+    """The filled database."""
+    return filled[0]
+
+
+@pytest.fixture
+def videos(filled: tuple[str, dict[UUID, UUID]]) -> dict[UUID, UUID]:
+    """The video of each owner."""
+    return filled[1]
+
+
+@pytest.fixture
+def alice() -> UUID:
+    """One owner."""
+    return ALICE
+
+
+@pytest.fixture
+def bob() -> UUID:
+    """The other owner."""
+    return BOB
 
 
 def owners_seen(connection: psycopg.Connection, table: str) -> list[UUID]:
@@ -172,7 +201,7 @@ def test_a_delete_reaches_the_own_rows_only(
 ) -> None:
     with session(database_url, role="scenebook_worker", owner=alice) as connection:
         assert connection.execute(f"delete from public.{table}").rowcount == 1
-    with psycopg.connect(database_url) as connection:
+        connection.execute("reset role")
         assert owners_seen(connection, table) == [bob]
 
 

@@ -192,7 +192,7 @@ def test_the_lines_of_a_sentence_stay_together_in_the_scene_with_most_of_it() ->
 
 
 def test_lines_apart_in_time_or_of_two_speakers_are_no_sentence() -> None:
-    apart = [said(2000, 3000, "well"), said(4500, 5000, "yes")]
+    apart = [said(2000, 3000, "well"), said(5000, 5500, "yes")]
     assert assign_utterances(apart, SCENES) == [[apart[0]], [apart[1]], []]
     two = [said(2000, 3900, "I", "Ann"), said(4000, 6900, "you", "Bob")]
     assert assign_utterances(two, SCENES) == [[two[0]], [two[1]], []]

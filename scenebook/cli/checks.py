@@ -15,9 +15,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import redis
 import sqlalchemy as sa
-from redis.exceptions import RedisError
 
 from scenebook.db import migrate
 from scenebook.db.engine import psycopg_url
@@ -168,6 +166,8 @@ def _schema(url: str) -> Check:
 
 def check_broker(url: str) -> Check:
     """Redis answers."""
+    import redis  # most commands do not need it
+
     parts = urlsplit(url)
     plain = f"unix://{parts.path}" if parts.scheme == "redis+socket" else url
     shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
@@ -176,7 +176,7 @@ def check_broker(url: str) -> Check:
             redis.Redis.from_url(plain, socket_timeout=3, socket_connect_timeout=3)
         ) as one:
             one.ping()
-    except (RedisError, ValueError) as error:
+    except (redis.RedisError, ValueError) as error:
         remedy = "Check REDIS_URL, and that the server runs. Work waits in Postgres meanwhile."
         return Check("redis", Verdict.FAIL, f"{shown}: {error}", remedy)
     return Check("redis", Verdict.OK, shown)

@@ -41,13 +41,11 @@ VideoText = Annotated[
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once; do not follow progress.")]
 
 
-def quiet_settings() -> Settings:
-    """The settings, with logs of this process reduced to warnings: the answer is what counts."""
+def quiet_settings(log_level: str = "WARNING") -> Settings:
+    """The settings, with fewer logs in this process unless DEBUG: the answer is what counts."""
     settings = get_settings()
-    if settings.log_level == "INFO":
-        logs.configure(settings.model_copy(update={"log_level": "WARNING"}))
-    else:
-        logs.configure(settings)
+    level = "DEBUG" if settings.log_level == "DEBUG" else log_level
+    logs.configure(settings.model_copy(update={"log_level": level}))
     return settings
 
 
@@ -127,7 +125,9 @@ def settle(place: Workplace, work: list[Video]) -> dict[UUID, videos.Progress]:
         else nullcontext()
     )
     with team as running:
-        return follow(place, work, console=notes(), tick=running.check if running else lambda: None)
+        return follow(
+            place, work, console=notes(), tick=running.check_or_give_up if running else lambda: None
+        )
 
 
 @app.command()

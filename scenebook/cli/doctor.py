@@ -25,7 +25,7 @@ def doctor(owner: Owner = None, as_json: AsJson = False) -> None:
     """Check this machine and explain how to mend what is missing."""
     with notes().status("Checking; loading models takes a while…"):
         try:
-            found = list(diagnose(quiet_settings()))
+            found = list(diagnose(quiet_settings("ERROR")))
         except ScenebookError as error:  # the settings themselves
             found = [Check("settings", Verdict.FAIL, str(error), "Correct the variable.")]
     healthy = all(check.verdict is not Verdict.FAIL for check in found)

@@ -13,7 +13,8 @@ from types import TracebackType
 
 import structlog
 
-from scenebook.embedded.process import open_log, start_tethered, stop_process
+from scenebook.embedded.process import last_lines, open_log, start_tethered, stop_process
+from scenebook.errors import Unavailable
 from scenebook.settings import Settings, process_environment
 
 log = structlog.get_logger(__name__)
@@ -22,6 +23,8 @@ FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 30.0
 # A program that lived this long starts again without delay.
 HEALTHY_AFTER_S = 60.0
+# One that ends this often in a row does not work on this machine as it is.
+HOPELESS_AFTER = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +54,9 @@ class Kept:
     def __init__(self, program: Program, *, environment: Mapping[str, str], log_dir: Path | None):
         self.program = program
         self.restarts = 0
+        self.early_ends = 0
+        self.log_path = log_dir / f"{program.name}.log" if log_dir is not None else None
         self._environment = environment
-        self._log_dir = log_dir
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._start_at = 0.0
@@ -62,6 +66,10 @@ class Kept:
     def pid(self) -> int | None:
         """Process id while it runs."""
         return self._process.pid if self._process is not None else None
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        return last_lines(self.log_path) if self.log_path is not None else ""
 
     def check(self) -> None:
         """Start the program if it is due; notice if it has ended."""
@@ -75,8 +83,10 @@ class Kept:
             return
         self._process = None
         self.restarts += 1
+        self.early_ends += 1
         if now - self._started_at > HEALTHY_AFTER_S:
             self._backoff_s = FIRST_BACKOFF_S
+            self.early_ends = 0
         self._start_at = now + self._backoff_s
         log.warning(
             "program_ended", program=self.program.name, status=status, restart_in_s=self._backoff_s
@@ -92,10 +102,10 @@ class Kept:
 
     def _start(self, now: float) -> None:
         command = [sys.executable, *self.program.arguments]
-        if self._log_dir is None:
+        if self.log_path is None:
             self._process = start_tethered(command, environment=self._environment)
         else:
-            with open_log(self._log_dir / f"{self.program.name}.log") as output:
+            with open_log(self.log_path) as output:
                 self._process = start_tethered(command, log=output, environment=self._environment)
         self._started_at = now
 
@@ -107,15 +117,30 @@ class Supervisor:
     """
 
     def __init__(self, settings: Settings, *, log_dir: Path | None) -> None:
-        environment = process_environment(_located(settings))
-        self.kept = [
-            Kept(program, environment=environment, log_dir=log_dir) for program in (WORKER, RELAY)
-        ]
+        located = _located(settings)
+        self.kept = []
+        for number, program in enumerate((WORKER, RELAY)):
+            if settings.metrics_port is not None:  # two processes cannot share a port
+                located["METRICS_PORT"] = str(settings.metrics_port + number)
+            self.kept.append(
+                Kept(program, environment=process_environment(located), log_dir=log_dir)
+            )
 
     def check(self) -> None:
         """Start what is not running. Call it every fraction of a second."""
         for kept in self.kept:
             kept.check()
+
+    def check_or_give_up(self) -> None:
+        """As `check`, but raises Unavailable when a program only ever ends."""
+        self.check()
+        for kept in self.kept:
+            if kept.early_ends >= HOPELESS_AFTER:
+                where = f" Its log, {kept.log_path}, ends:\n{kept.last_words()}"
+                raise Unavailable(
+                    f"The {kept.program.name} ended {kept.early_ends} times. Run `scenebook doctor`."
+                    + (where if kept.log_path else "")
+                )
 
     @property
     def restarts(self) -> int:

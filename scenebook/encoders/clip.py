@@ -57,6 +57,7 @@ class ClipModel:
             declare_missing_operators()
             import open_clip
             import torch
+            from open_clip.transform import PreprocessCfg, image_transform_v2
         except ImportError as error:
             raise ModelUnavailable(
                 f"CLIP needs the packages of the extra 'clip' ({error}): pip install "
@@ -74,9 +75,7 @@ class ClipModel:
         self._model = _create(name, pretrained, device=device, cache_dir=cache_dir, local=local)
         self._tokenizer = open_clip.get_tokenizer(name)
         preprocessing: dict[str, Any] = self._model.visual.preprocess_cfg
-        self._transform = open_clip.image_transform_v2(
-            open_clip.PreprocessCfg(**preprocessing), is_train=False
-        )
+        self._transform = image_transform_v2(PreprocessCfg(**preprocessing), is_train=False)
         size = preprocessing["size"]
         input_size = min(size) if isinstance(size, (tuple, list)) else int(size)
         self._short_side = max(max_image_size, input_size)

@@ -23,10 +23,14 @@ Thumb = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class FrameFeatures:
-    """One frame as a detector sees it: its time and an 8-bit YUV picture of THUMB_SHAPE."""
+    """One frame as a detector sees it.
+
+    thumb is an 8-bit YUV picture of THUMB_SHAPE; change its difference to the frame before.
+    """
 
     at_ms: int
     thumb: Thumb
+    change: float
 
 
 class CutKind(StrEnum):

@@ -82,6 +82,14 @@ class GradualCuts:
         self._judge(self._limits.outside_steps)
         return self._settle(frame.at_ms)
 
+    @property
+    def settled_ms(self) -> int:
+        """No cut that is reported later lies before this time."""
+        if self._found:
+            return min(window.start_ms for window in self._found)
+        oldest = -1 - max(self._limits.windows) - self._limits.outside_steps
+        return self._times[max(oldest, -len(self._times))] if self._times else 0
+
     def _judge(self, outside: int) -> None:
         """Judge the windows that end `outside` steps before the newest thumb."""
         last = len(self._times) - 1 - outside
@@ -124,9 +132,7 @@ class GradualCuts:
             to_flat,
         )
 
-    def _outside(
-        self, first: int, last: int, fade: bool, contrasts: tuple[float, float]
-    ) -> float:
+    def _outside(self, first: int, last: int, fade: bool, contrasts: tuple[float, float]) -> float:
         """Mean change a step beside the window; beyond a faded end another fade may follow."""
         steps = self._limits.outside_steps
         before = self._changes[max(1, first - steps + 1) : first + 1]

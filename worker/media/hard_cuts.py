@@ -8,7 +8,6 @@ from worker.media.cuts import (
     Cut,
     CutKind,
     FrameFeatures,
-    Thumb,
     contrast,
     correlation,
     difference,
@@ -34,13 +33,6 @@ class HardThresholds:
     relit: float = 0.9
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    at_ms: int
-    thumb: Thumb
-    change: float
-
-
 MIN_NEIGHBOURS = 4
 MAX_NEIGHBOURS = 128
 MIN_FLASH_FRAMES = 3
@@ -51,14 +43,13 @@ class HardCuts:
 
     def __init__(self, thresholds: HardThresholds | None = None) -> None:
         self._limits = thresholds or HardThresholds()
-        self._steps: list[_Step] = []
+        self._steps: list[FrameFeatures] = []
         self._next = 1
 
     def process(self, frame: FrameFeatures | None) -> list[Cut]:
         """Cuts among the frames whose neighbourhood is complete."""
         if frame is not None:
-            change = difference(self._steps[-1].thumb, frame.thumb) if self._steps else 0.0
-            self._steps.append(_Step(frame.at_ms, frame.thumb, change))
+            self._steps.append(frame)
         cuts = []
         while self._next < len(self._steps) and (frame is None or self._is_complete(self._next)):
             if self._is_cut(self._next):
@@ -110,9 +101,7 @@ class HardCuts:
             step.change
             for position, step in enumerate(self._steps)
             if position not in (0, index)
-            and (
-                abs(step.at_ms - at_ms) <= reach_ms or abs(position - index) <= MIN_NEIGHBOURS
-            )
+            and (abs(step.at_ms - at_ms) <= reach_ms or abs(position - index) <= MIN_NEIGHBOURS)
         ]
         if not near:
             return 0.0

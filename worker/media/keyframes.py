@@ -9,15 +9,20 @@ from pathlib import Path
 
 import av
 
-from worker.media.cuts import Cut, Thumb, difference
+from worker.media.cuts import Cut
 from worker.media.pictures import Upright, luma_of, reduced, write_jpeg
 from worker.media.quality import QUALITY_SIDE, judge
 from worker.media.types import FoundKeyframe
 
 SAMPLE_MS = 500
-# A scene's first frames are sampled at once, then a little later: a short scene has a choice.
+# A leap over the usual change may be a cut, and its first frame may be all that a short scene has.
+LEAP_FACTOR = 2.5
+LEAP_LEVELS = 4.0
+LEAP_MS = 120
+# Cuts are reported up to about this late; until then every candidate is kept.
 RECENT_MS = 4000
-SPILL_MS = 20_000
+BUCKET_MS = 2000
+SPILL_MS = 16_000
 TRANSITION_FACTOR = 0.25
 # A frame in a transition changes steadily; so does one in a whip pan, which is no better.
 CHANGE_HALF = 25.0
@@ -32,7 +37,6 @@ class Candidate:
 
     at_ms: int
     quality: dict[str, float]
-    thumb: Thumb
     frame: av.VideoFrame | None
     path: Path | None = None
     size: tuple[int, int] = (0, 0)
@@ -47,32 +51,43 @@ class Candidate:
 class CandidatePool:
     """Candidates of the scenes that are still open, about two a second, in order of time.
 
-    Frames older than RECENT_MS are thinned to the best of each `bucket_ms`, and those older than
-    SPILL_MS wait as files, so a take of any length needs little memory.
+    Frames older than RECENT_MS are thinned to the best of each BUCKET_MS and scene, and those
+    older than SPILL_MS wait as files, so a take of any length needs little memory.
     """
 
     out_dir: Path
     aspect: Fraction | None
     upright: Upright
-    bucket_ms: int
     held: list[Candidate] = field(default_factory=list)
+    edges: list[int] = field(default_factory=list)
+    _usual: float = 0.0
+    _leap_ms: int = -LEAP_MS
+    _sampled_ms: int = -SAMPLE_MS
 
-    def wants(self, at_ms: int) -> bool:
-        """True if a frame at this time should be offered."""
-        return not self.held or at_ms - self.held[-1].at_ms >= SAMPLE_MS
+    def wants(self, at_ms: int, change: float) -> bool:
+        """True if a frame should be offered; `change` is its difference to the one before."""
+        leap = change > LEAP_FACTOR * self._usual + LEAP_LEVELS
+        self._usual += 0.1 * (change - self._usual)
+        if leap and at_ms - self._leap_ms >= LEAP_MS:
+            self._leap_ms = at_ms
+            return True
+        return at_ms - self._sampled_ms >= SAMPLE_MS
 
-    def offer(self, at_ms: int, frame: av.VideoFrame, thumb: Thumb, change: float) -> None:
+    def offer(self, at_ms: int, frame: av.VideoFrame, change: float) -> None:
         """Judge a frame and hold it; `change` is its difference to the frame before, in levels."""
+        self._sampled_ms = at_ms
         quality = judge(luma_of(frame, QUALITY_SIDE))
         quality["steadiness"] = round(1 / (1 + (change / CHANGE_HALF) ** 2), 4)
         score = quality["quality_score"] * (0.5 + 0.5 * quality["steadiness"])
         quality["quality_score"] = round(score, 4)
-        self.held.append(Candidate(at_ms, quality, thumb, reduced(frame, self.aspect)))
+        self.held.append(Candidate(at_ms, quality, reduced(frame, self.aspect)))
         self._thin(at_ms)
 
     def take(self, start_ms: int, end_ms: int, cuts: Sequence[Cut]) -> list[Candidate]:
         """Remove and return the candidates of [start_ms, end_ms), transitions marked down."""
-        taken = [c for c in self.held if c.at_ms < end_ms]
+        self.edges = [edge_ms for edge_ms in self.edges if edge_ms > end_ms]
+        taken = [c for c in self.held if start_ms <= c.at_ms < end_ms]
+        self.drop([c for c in self.held if c.at_ms < start_ms])
         self.held = [c for c in self.held if c.at_ms >= end_ms]
         for candidate in taken:
             blended = any(
@@ -83,7 +98,7 @@ class CandidatePool:
             candidate.quality["transition"] = 1.0 if blended else 0.0
             if blended:
                 candidate.quality["quality_score"] = round(candidate.score * TRANSITION_FACTOR, 4)
-        return [c for c in taken if c.at_ms >= start_ms]
+        return taken
 
     def write(self, candidate: Candidate) -> None:
         """Make sure that the candidate's JPEG exists."""
@@ -105,10 +120,7 @@ class CandidatePool:
         for candidate in self.held:
             last = kept[-1] if kept else None
             old = candidate.at_ms < now_ms - RECENT_MS
-            same = last is not None and last.at_ms // self.bucket_ms == (
-                candidate.at_ms // self.bucket_ms
-            )
-            if last is not None and old and same:
+            if last is not None and old and self._share_bucket(last, candidate):
                 worse = last if candidate.score > last.score else candidate
                 self.drop([worse])
                 if worse is last:
@@ -120,6 +132,10 @@ class CandidatePool:
             if candidate.at_ms >= now_ms - SPILL_MS:
                 break
             self.write(candidate)
+
+    def _share_bucket(self, one: Candidate, other: Candidate) -> bool:
+        apart = any(one.at_ms < edge_ms <= other.at_ms for edge_ms in self.edges)
+        return not apart and one.at_ms // BUCKET_MS == other.at_ms // BUCKET_MS
 
 
 def choose(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
@@ -136,11 +152,6 @@ def choose(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
         if all(abs(candidate.at_ms - other.at_ms) >= spread_ms for other in chosen):
             chosen.append(candidate)
     return chosen
-
-
-def is_blend(one: Thumb, between: Thumb, other: Thumb) -> bool:
-    """True if a picture lies between its neighbours in every place, as in a dissolve."""
-    return difference(one, between) + difference(between, other) < 1.1 * difference(one, other)
 
 
 def found(candidate: Candidate, rank: int) -> FoundKeyframe:

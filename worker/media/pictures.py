@@ -189,10 +189,14 @@ def _linear(transfer: int) -> NDArray[np.float32]:
     code = np.arange(256, dtype=np.float32) / 255
     if transfer == TRC_PQ:
         power = code ** (1 / 78.84375)
-        nits = (np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)) ** (1 / 0.1593017578125)
+        nits = (np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)) ** (
+            1 / 0.1593017578125
+        )
         light = nits * 10000 / 203
     else:
-        light = np.where(code <= 0.5, code**2 / 3, (np.exp((code - 0.55991073) / 0.17883277) + 0.28466892) / 12)
+        light = np.where(
+            code <= 0.5, code**2 / 3, (np.exp((code - 0.55991073) / 0.17883277) + 0.28466892) / 12
+        )
         light = light**1.2 * 1000 / 203
     return light.astype(np.float32)
 

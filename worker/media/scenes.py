@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
+
 from worker.media.cuts import Cut
-from worker.media.keyframes import Candidate, CandidatePool, choose, found
+from worker.media.keyframes import CandidatePool, choose, found
 from worker.media.types import FoundScene, MediaLimits
 
 
@@ -24,6 +27,7 @@ class SceneBuilder:
         if full or cut.at_ms - self._starts[-1] < self._limits.scene_min_ms:
             return  # the short scene before it goes on
         self._starts.append(cut.at_ms)
+        self._pool.edges.append(cut.at_ms)
         if len(self._starts) == 3:
             self._close(self._starts.pop(0), self._starts[0])
 
@@ -39,13 +43,19 @@ class SceneBuilder:
         room = max(1, self._limits.scene_max_count - len(self._scenes) - len(self._starts) + 1)
         parts = min(room, -(-(end_ms - start_ms) // self._limits.scene_max_ms)) or 1
         edges = [start_ms + (end_ms - start_ms) * part // parts for part in range(parts + 1)]
-        fallback: Candidate | None = None
-        for first_ms, last_ms in zip(edges, edges[1:], strict=False):
-            candidates = self._pool.take(first_ms, last_ms, self._cuts)
-            chosen = choose(candidates, self._limits.keyframes)
-            for candidate in chosen:
-                self._pool.write(candidate)
-            self._pool.drop([c for c in candidates if c not in chosen])
-            keyframes = tuple(found(c, rank) for rank, c in enumerate(chosen))
-            self._scenes.append(FoundScene(first_ms, last_ms, keyframes))
+        for first_ms, last_ms in pairwise(edges):
+            self._add(first_ms, last_ms)
         self._cuts = [cut for cut in self._cuts if cut.end_ms > end_ms - 1]
+
+    def _add(self, start_ms: int, end_ms: int) -> None:
+        candidates = self._pool.take(start_ms, end_ms, self._cuts)
+        chosen = choose(candidates, self._limits.keyframes)
+        for candidate in chosen:
+            self._pool.write(candidate)
+        self._pool.drop([c for c in candidates if c not in chosen])
+        keyframes = tuple(found(c, rank) for rank, c in enumerate(chosen))
+        if not keyframes and self._scenes:
+            # No picture changed in this stretch: it is the previous scene's last one still.
+            self._scenes[-1] = replace(self._scenes[-1], end_ms=end_ms)
+        else:
+            self._scenes.append(FoundScene(start_ms, end_ms, keyframes))

@@ -1,0 +1,1 @@
+select count(*) from public.jobs where state in ('queued', 'retryable', 'running')

@@ -1,0 +1,43 @@
+"""Turns presentation times into milliseconds that start at 0 and only go forward."""
+
+from __future__ import annotations
+
+import av
+
+# Cameras and recorders restart their clock; a jump beyond this is a restart, not a long picture.
+MAX_STEP_BACK_S = 1.0
+MAX_STEP_S = 3600.0
+DEFAULT_FRAME_S = 0.04
+
+
+class VideoClock:
+    """The time of each picture; 0 is the first picture that decoded."""
+
+    def __init__(self, frame_s: float | None) -> None:
+        self._frame_s = frame_s or DEFAULT_FRAME_S
+        self.zero_s: float | None = None
+        self._shift_s = 0.0
+        self._last_s = 0.0
+        self.end_s = 0.0
+
+    def at_ms(self, frame: av.VideoFrame) -> int | None:
+        """The frame's time, or None if it lies before one that was seen."""
+        if frame.pts is None or frame.time_base is None:
+            raw_s = self._last_s + self._frame_s if self.zero_s is not None else 0.0
+        else:
+            raw_s = float(frame.pts * frame.time_base) + self._shift_s
+        if self.zero_s is None:
+            self.zero_s = raw_s
+        else:
+            step_s = raw_s - self._last_s
+            if step_s < -MAX_STEP_BACK_S or step_s > MAX_STEP_S:
+                self._shift_s += self._frame_s - step_s
+                raw_s = self._last_s + self._frame_s
+            elif step_s <= 0:
+                return None
+        lasts_s = float(frame.duration * frame.time_base) if frame.duration else self._frame_s
+        if not 0 < lasts_s <= MAX_STEP_S:
+            lasts_s = self._frame_s
+        self._last_s = raw_s
+        self.end_s = raw_s - self.zero_s + lasts_s
+        return round(1000 * (raw_s - self.zero_s))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import structlog
 from pydantic import BaseModel, ValidationError, field_validator
 
-from scenebook.errors import ScenebookError, Unavailable
+from scenebook.errors import ConfigurationError, ScenebookError, Unavailable
 from scenebook.model import ChannelStatus
 from scenebook.subtitles import storable
 
@@ -145,7 +145,7 @@ class Budget:
 
     def __init__(self, max_calls: int) -> None:
         self._left = max_calls
-        self._failures = 0
+        self._failures: list[ScenebookError] = []
         self._lock = threading.Lock()
 
     def take(self) -> bool:
@@ -156,15 +156,19 @@ class Budget:
             self._left -= 1
             return True
 
-    def report(self, *, failed: bool) -> None:
-        """Tell how a call ended."""
+    def report(self, error: ScenebookError | None) -> None:
+        """Tell how a call ended; a service that answers, if only with a refusal, is up."""
+        down = isinstance(error, ConfigurationError) or (
+            error is not None and error.retryable and error.code != "bad_answer"
+        )
         with self._lock:
-            self._failures = self._failures + 1 if failed else 0
+            self._failures = [*self._failures, error] if error is not None and down else []
 
     @property
-    def tripped(self) -> bool:
-        """Whether the service failed so often in a row that asking again would waste time."""
-        return self._failures >= FAILURES_IN_A_ROW
+    def given_up(self) -> ScenebookError | None:
+        """The last error, once so many calls in a row failed that another would waste time."""
+        with self._lock:
+            return self._failures[-1] if len(self._failures) >= FAILURES_IN_A_ROW else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,19 +200,17 @@ def describe_scene(
         return DescribedScene(ChannelStatus.NO_FRAME, error="The scene has no keyframe.")
     answer: SceneDescription | None = None
     for frame, keyframe in enumerate(keyframes[:FRAMES_TRIED]):
-        if budget.tripped:
-            return _failed(
-                Unavailable(f"Not tried: {FAILURES_IN_A_ROW} calls in a row have failed.")
-            )
+        if (reason := budget.given_up) is not None:
+            return _failed(reason, prefix="Not tried, after several failures in a row: ")
         if not budget.take():
             break
         try:
             answer = remote.describe([keyframe], transcript)
         except ScenebookError as error:
-            budget.report(failed=True)
+            budget.report(error)
             log.warning("description_failed", code=error.code, error=str(error))
             return _failed(error)
-        budget.report(failed=False)
+        budget.report(None)
         if answer.status == "ok":
             return DescribedScene(ChannelStatus.OK, answer, frame)
     if answer is None:
@@ -218,5 +220,5 @@ def describe_scene(
     return DescribedScene(ChannelStatus.EMPTY, answer if answer.summary else None)
 
 
-def _failed(error: ScenebookError) -> DescribedScene:
-    return DescribedScene(ChannelStatus.ERROR, error=str(error), retryable=error.retryable)
+def _failed(error: ScenebookError, *, prefix: str = "") -> DescribedScene:
+    return DescribedScene(ChannelStatus.ERROR, error=f"{prefix}{error}", retryable=error.retryable)

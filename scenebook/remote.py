@@ -268,7 +268,7 @@ class RemoteModels:
         whole = Segment(start=0, end=(piece.end_ms - piece.start_ms) / 1000, text=heard.text)
         return [
             WhisperSegment(
-                start_ms=piece.start_ms + max(round(segment.start * 1000), 0),
+                start_ms=min(piece.start_ms + max(round(segment.start * 1000), 0), piece.end_ms),
                 end_ms=min(piece.start_ms + round(segment.end * 1000), piece.end_ms),
                 text=storable(segment.text),
                 no_speech_prob=segment.no_speech_prob,

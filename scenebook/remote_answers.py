@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from scenebook.errors import Unavailable
 
@@ -35,7 +35,7 @@ class Vector(BaseModel):
     """One embedding; index is the place of its text in the request."""
 
     index: int
-    embedding: list[float]
+    embedding: list[FiniteFloat]
 
 
 class Vectors(BaseModel):
@@ -50,12 +50,12 @@ class Segment(BaseModel):
     A server that leaves the probabilities out makes no claim: they default to a confident segment.
     """
 
-    start: float
-    end: float
+    start: FiniteFloat
+    end: FiniteFloat
     text: str
-    no_speech_prob: float = 0.0
-    avg_logprob: float = 0.0
-    compression_ratio: float = 1.0
+    no_speech_prob: FiniteFloat = 0.0
+    avg_logprob: FiniteFloat = 0.0
+    compression_ratio: FiniteFloat = 1.0
 
 
 class Transcription(BaseModel):

@@ -95,7 +95,7 @@ class RemoteCalls:
                 )
                 self._loop = asyncio.new_event_loop()
                 threading.Thread(
-                    target=self._loop.run_forever, name="remote-models", daemon=True
+                    target=_run, args=(self._loop,), name="remote-models", daemon=True
                 ).start()
             return self._loop, self._client
 
@@ -150,3 +150,11 @@ class RemoteCalls:
         """A text of the other side, short, on one line and without anything like a key."""
         known = text.replace(self._key, "***") if self._key else text
         return " ".join(storable(SECRET.sub("***", known)).split())[:MESSAGE_CHARS]
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """Run the loop until it is stopped, then free its sockets and threads."""
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()

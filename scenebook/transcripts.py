@@ -149,7 +149,7 @@ def gate_speech(
     """Keep what was said; drop what a speech model makes up over silence, music and noise.
 
     speech_ms is what the voice detector calls speech in all total_ms of audio; None where there
-    is no voice detector (a transcription API), which counts as weak evidence only for phrases.
+    is no voice detector (a transcription API), so that only the segments' own figures judge.
     """
     if not segments:
         return GatedSpeech((), GateReason.NO_SPEECH, {})

@@ -3,13 +3,15 @@
 They are made in a process of their own, so that the tests' process stays free of torch.
 """
 
+import fcntl
 import json
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 # What the scripted Whisper hears in every window of speech, from 0.0 to 2.0 seconds.
 SCRIPT = (" ask", " not", " what", " your", " country")
@@ -18,22 +20,20 @@ CLIP_INPUT = 64
 VOCABULARY = 49_408  # of open_clip's own tokenizer
 
 
-def make_once(kind: str, parent: Path, *options: str) -> Path:
-    """The checkpoint directory of that kind under parent; made unless another test made it."""
-    target = parent / "-".join([kind, *options])
-    if not target.exists():
-        # Made beside its place and renamed, so that parallel test processes never see half of it.
-        unfinished = Path(tempfile.mkdtemp(dir=parent))
-        subprocess.run(
-            [sys.executable, "-m", "tests.checkpoints", kind, str(unfinished), *options],
-            check=True,
-            timeout=120,
-            env={**os.environ, "HF_HUB_OFFLINE": "1"},
-        )
-        try:
-            unfinished.rename(target)
-        except OSError:
-            assert target.exists()
+def checkpoints(session: pytest.TempPathFactory) -> Path:
+    """A directory with `clip`, `whisper` and `activations.json`, made once a session."""
+    parallel = "PYTEST_XDIST_WORKER" in os.environ
+    parent = session.getbasetemp().parent if parallel else session.getbasetemp()
+    target = parent / "checkpoints"
+    with (parent / "checkpoints.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (target / "activations.json").exists():
+            subprocess.run(
+                [sys.executable, "-m", "tests.checkpoints", str(target)],
+                check=True,
+                timeout=150,
+                env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            )
     return target
 
 
@@ -51,23 +51,70 @@ def clip_configuration(*, quick_gelu: bool = False) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def make_clip(directory: Path, seed: str = "0", **options: bool) -> None:
+def make_clip(directory: Path) -> None:
     """A directory that open_clip loads as `local-dir:`, with random weights."""
-    from scenebook.encoders.torchvision_operators import declare_missing_operators
-
-    declare_missing_operators()
     import open_clip
     import torch
     from safetensors.torch import save_file
 
-    torch.manual_seed(int(seed))
-    configuration = clip_configuration(**options)
-    model = open_clip.CLIP(**configuration)
+    torch.manual_seed(0)
+    model = open_clip.CLIP(**clip_configuration())
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     save_file(weights, directory / "open_clip_model.safetensors")
     (directory / "open_clip_config.json").write_text(
-        json.dumps({"model_cfg": configuration, "preprocess_cfg": {}})
+        json.dumps({"model_cfg": clip_configuration(), "preprocess_cfg": {}})
     )
+
+
+def resolve_activations(directory: Path, weights: Path) -> dict[str, Any]:
+    """What ClipModel makes of weights trained with and without QuickGELU, and what it refuses.
+
+    The architecture and its weights are entered in open_clip's own tables, as a release of
+    open_clip does it; nothing is downloaded.
+    """
+    import open_clip
+    from open_clip.pretrained import _PRETRAINED
+
+    from scenebook.encoders.clip import ClipModel, uses_quick_gelu
+    from scenebook.errors import ModelUnavailable
+
+    for name, quick_gelu in (("small", False), ("small-quickgelu", True)):
+        configuration = directory / f"{name}.json"
+        configuration.write_text(json.dumps(clip_configuration(quick_gelu=quick_gelu)))
+        open_clip.add_model_config(configuration)
+        _PRETRAINED[name] = {
+            "quick": {"file": str(weights), "quick_gelu": True},
+            "plain": {"file": str(weights), "quick_gelu": False},
+        }
+
+    def activation(name: str, pretrained: str) -> str:
+        try:
+            model = ClipModel(
+                model_name=name, pretrained=pretrained, device="cpu", threads=1,
+                cache_dir=str(directory), max_image_size=224,
+            )  # fmt: skip
+        except ModelUnavailable as error:
+            return str(error)
+        return type(model._model.visual.transformer.resblocks[0].mlp.gelu).__name__
+
+    return {
+        "small quick": activation("small", "quick"),
+        "small plain": activation("small", "plain"),
+        "small-quickgelu plain": activation("small-quickgelu", "plain"),
+        "small file": activation("small", str(weights)),
+        "small-quickgelu file": activation("small-quickgelu", str(weights)),
+        "small unknown": activation("small", "no-such-tag"),
+        "table": {
+            f"{name} {tag}": uses_quick_gelu(name, tag)
+            for name, tag in (
+                ("ViT-B-32", "openai"),
+                ("ViT-B-16", "openai"),
+                ("ViT-L-14", "openai"),
+                ("ViT-B-32", "laion2b_s34b_b79k"),
+                ("ViT-B-32", "datacomp_xl_s13b_b90k"),
+            )
+        },
+    }
 
 
 def make_whisper(directory: Path) -> None:
@@ -76,9 +123,6 @@ def make_whisper(directory: Path) -> None:
     Its decoder layers add nothing, so what comes out at a position depends on the position's
     embedding alone: that is set to the token of the script.
     """
-    from scenebook.encoders.torchvision_operators import declare_missing_operators
-
-    declare_missing_operators()
     import torch
     from ctranslate2.converters.transformers import WhisperLoader
     from transformers import PreTrainedTokenizerFast, WhisperConfig, WhisperForConditionalGeneration
@@ -140,6 +184,17 @@ def _whisper_tokenizer() -> Any:
     return tokenizer
 
 
+def main(target: Path) -> None:
+    """Make everything below target."""
+    from scenebook.encoders.torchvision_operators import declare_missing_operators
+
+    declare_missing_operators()
+    for kind, make in (("clip", make_clip), ("whisper", make_whisper)):
+        (target / kind).mkdir(parents=True, exist_ok=True)
+        make(target / kind)
+    found = resolve_activations(target, target / "clip" / "open_clip_model.safetensors")
+    (target / "activations.json").write_text(json.dumps(found))
+
+
 if __name__ == "__main__":
-    makers = {"clip": make_clip, "whisper": make_whisper}
-    makers[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
+    main(Path(sys.argv[1]))

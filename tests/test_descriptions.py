@@ -110,6 +110,24 @@ def test_a_failing_service_is_an_outcome_and_is_left_alone_after_three_failures(
     assert len(server.asked(CHAT)) == 3
 
 
+def test_a_wrong_key_is_tried_three_times_and_not_retried(
+    server: OpenAIServer, remote: RemoteModels
+) -> None:
+    server.script(CHAT, *[failure(401, "no")] * 9)
+    budget = Budget(100)
+    scenes = [describe_scene(remote, [bytes([i])], "", budget=budget) for i in range(6)]
+    assert not any(scene.retryable for scene in scenes)
+    assert all("Check OPENAI_API_KEY" in str(scene.error) for scene in scenes)
+    assert len(server.asked(CHAT)) == 3
+
+
+def test_refused_scenes_do_not_stop_the_others(server: OpenAIServer, remote: RemoteModels) -> None:
+    server.script(CHAT, *[chat("", refusal="No.")] * 3)
+    budget = Budget(100)
+    scenes = [describe_scene(remote, [bytes([i])], "", budget=budget) for i in range(4)]
+    assert [scene.status.value for scene in scenes] == ["error", "error", "error", "ok"]
+
+
 @pytest.mark.parametrize(
     ("reply", "says", "retryable"),
     [

@@ -174,7 +174,7 @@ def test_pages_neither_repeat_nor_lose_a_scene(
         for offset in range(0, 12, 3)
     ]
     assert [len(page) for page in pages] == [3, 3, 3, 1]
-    assert sum(pages, []) == sorted(scenes[:5]) + sorted(scenes[5:])
+    assert [scene for page in pages for scene in page] == sorted(scenes[:5]) + sorted(scenes[5:])
 
 
 def test_a_scene_exactly_at_the_threshold_is_found(

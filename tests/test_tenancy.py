@@ -1,4 +1,4 @@
-"""Nobody reads or writes another owner's rows, whatever role, claims or statement they come with."""
+"""Nobody reads or writes another owner's rows, whatever role, claims or statement they use."""
 
 from __future__ import annotations
 

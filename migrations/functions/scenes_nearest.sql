@@ -26,7 +26,7 @@ as $$
 #variable_conflict use_column
 declare
     space integer;
-    wanted public.halfvec;
+    wanted public.vector;
 begin
     space := scenebook.checked_space(
         channel, query_embedding, match_threshold, match_count, filter_user_id, filter_space_id,
@@ -34,8 +34,9 @@ begin
     if space is null then
         return;                             -- nothing has been embedded in this channel yet
     end if;
-    -- Of norm 1, so that no component overflows or vanishes in half precision.
-    wanted := public.l2_normalize(query_embedding)::public.halfvec;
+    -- At norm 1 no product overflows. The query keeps its float32: rounding it to half precision
+    -- would change places among near ties.
+    wanted := public.l2_normalize(query_embedding);
     return query
     with owned as materialized (            -- owner first, exact: keeps the planner off any HNSW
         select
@@ -44,14 +45,14 @@ begin
             e.generation,
             e.ordinal,
             e.at_ms,
-            1 - (e.embedding operator(public.<=>) wanted) as similarity
+            1 - (e.embedding::public.vector operator(public.<=>) wanted) as similarity
         from public.scene_embeddings as e
         where e.space_id = space
           and e.owner_id = filter_user_id
           and (filter_video_id is null or e.video_id = filter_video_id)
     ),
-    best as (                               -- several vectors a scene: the nearest one counts
-        select distinct on (o.scene_id) o.scene_id, o.similarity, o.at_ms
+    near as (
+        select o.scene_id, o.ordinal, o.similarity, o.at_ms
         from owned as o
         join public.videos as v
             on v.owner_id = filter_user_id
@@ -59,7 +60,15 @@ begin
             and v.generation = o.generation
         where o.similarity >= match_threshold
           and v.status <> 'deleting'
-        order by o.scene_id, o.similarity desc, o.ordinal
+        order by o.similarity desc, o.scene_id, o.ordinal
+        -- Enough for the page even if each of its scenes has as many vectors as any scene has;
+        -- sorting all of a large owner's vectors by scene would cost more than the search.
+        limit (match_offset + match_count)::bigint * (select max(o.ordinal) + 1 from owned as o)
+    ),
+    best as (                               -- several vectors a scene: the nearest one counts
+        select distinct on (n.scene_id) n.scene_id, n.similarity, n.at_ms
+        from near as n
+        order by n.scene_id, n.similarity desc, n.ordinal
     ),
     page as (
         select b.scene_id, b.similarity, b.at_ms

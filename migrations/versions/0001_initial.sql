@@ -160,9 +160,8 @@ create table public.scene_embeddings (
     foreign key (owner_id, scene_id) references public.scenes (owner_id, id) on delete cascade
 );
 alter table public.scene_embeddings alter column embedding set storage plain;
-create index scene_embeddings_owner_scene_idx on public.scene_embeddings (owner_id, scene_id);
-create index scene_embeddings_owner_video_idx
-    on public.scene_embeddings (owner_id, video_id, space_id);
+create index scene_embeddings_scene_idx on public.scene_embeddings (scene_id);
+create index scene_embeddings_video_idx on public.scene_embeddings (space_id, owner_id, video_id);
 comment on table public.scene_embeddings is 'Only vectors that are ok; several per scene.';
 
 create sequence public.lease_tokens;        -- fencing tokens, never used twice

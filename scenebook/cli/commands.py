@@ -20,7 +20,7 @@ from scenebook.cli.supervisor import Supervisor
 from scenebook.cli.workplace import Workplace, servers, workplace
 from scenebook.db import migrate
 from scenebook.errors import InvalidInput
-from scenebook.model import Channel, Stage, Video, VideoStatus
+from scenebook.model import SETTLED, Channel, Stage, Video, VideoStatus
 from scenebook.settings import Settings, get_settings
 
 app = typer.Typer(
@@ -119,10 +119,11 @@ def show(place: Workplace, video: Video) -> tuple[dict[str, Any], Video]:
 def settle(place: Workplace, work: list[Video]) -> dict[UUID, videos.Progress]:
     """Follow videos until they are settled; runs a worker meanwhile if nobody else can."""
     own = place.own_servers
+    idle = all(video.status in SETTLED for video in work)
     team = (
-        Supervisor(place.settings, log_dir=own.data_dir / "log")
-        if own is not None
-        else nullcontext()
+        nullcontext()
+        if own is None or idle
+        else Supervisor(place.settings, log_dir=own.data_dir / "log")
     )
     with team as running:
         return follow(
@@ -163,10 +164,7 @@ def scenes(video: VideoText, owner: Owner = None, as_json: AsJson = False) -> No
         found = find_video(place, video)
         rows = videos.scenes_of(place.database, owner_id=place.owner_id, video_id=found.id)
         answer(
-            {
-                "video": shapes.video_shape(found),
-                "scenes": [shapes.scene_shape(scene) for scene in rows],
-            },
+            [shapes.scene_shape(scene) for scene in rows],
             tables.scenes_table(rows),
             as_json=as_json,
         )
@@ -214,7 +212,8 @@ def retry(
         )
         if again == 0:
             notes().print("Nothing failed in this video; name a --stage or a --channel.")
-        finish([found], place, wait=not no_wait and again > 0, as_json=as_json)
+        now = videos.get_video(place.database, owner_id=place.owner_id, video_id=found.id)
+        finish([now], place, wait=not no_wait and again > 0, as_json=as_json)
 
 
 @app.command()

@@ -64,6 +64,7 @@ def indexed(place: Workplace, path: Path) -> Video:
     elif video.status in (VideoStatus.FAILED, VideoStatus.CANCELLED):
         notes().print(f"{path.name} is here already and was not indexed: trying again.")
         videos.retry_video(place.database, owner_id=place.owner_id, video_id=video.id)
+        video = videos.get_video(place.database, owner_id=place.owner_id, video_id=video.id)
     else:
         notes().print(f"{path.name} is here already as {video.id}: not indexed again.")
     settle(place, [video])

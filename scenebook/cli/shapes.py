@@ -55,6 +55,7 @@ def scene_shape(scene: Scene) -> dict[str, Any]:
     states = {state.channel: state for state in scene.channels}
     return {
         "id": str(scene.id),
+        "video_id": str(scene.video_id),
         "scene_index": scene.scene_index,
         "start_ms": scene.start_ms,
         "end_ms": scene.end_ms,

@@ -40,6 +40,8 @@ class Program:
 WORKER = Program(
     "worker",
     (
+        # In a container we often are root; Celery's warning is about pickle, which is refused.
+        "-W", "ignore:You're running the worker with superuser",
         "-m", "celery", "--quiet", "-A", "worker.app", "worker",
         "--without-gossip", "--without-mingle", "-O", "fair",
     ),
@@ -138,8 +140,8 @@ class Supervisor:
             if kept.early_ends >= HOPELESS_AFTER:
                 where = f" Its log, {kept.log_path}, ends:\n{kept.last_words()}"
                 raise Unavailable(
-                    f"The {kept.program.name} ended {kept.early_ends} times. Run `scenebook doctor`."
-                    + (where if kept.log_path else "")
+                    f"The {kept.program.name} ended {kept.early_ends} times; `scenebook doctor` "
+                    "may say why." + (where if kept.log_path else "")
                 )
 
     @property

@@ -85,7 +85,7 @@ def scenes_table(scenes: Sequence[Scene]) -> RenderableType:
     )  # fmt: skip
     for scene in scenes:
         best = scene.keyframes[0] if scene.keyframes else None
-        quality = best.quality.get("score") if best else None
+        quality = best.quality.get("quality_score") if best else None
         states = {state.channel: state for state in scene.channels}
         table.add_row(
             str(scene.scene_index),
@@ -102,22 +102,29 @@ def missing_channels(scenes: Sequence[Scene]) -> list[Text]:
     """One line for each reason why scenes lack a channel."""
     reasons = Counter(
         (state.channel, state.status, state.error or "")
+        for channel in Channel
         for scene in scenes
         for state in scene.channels
-        if state.status not in (ChannelStatus.OK, ChannelStatus.PENDING)
+        if state.channel is channel
+        and state.status not in (ChannelStatus.OK, ChannelStatus.PENDING)
     )
     return [
         Text.assemble(
-            (f"{channel}", "bold"),
+            (channel, "bold"),
             f": {count} of {len(scenes)} scenes {status}",
-            f" – {error or EXPLANATION.get(status, 'no reason was recorded')}",
+            f" – {error or _explanation(channel, status)}",
         )
         for (channel, status, error), count in reasons.items()
     ]
 
 
-EXPLANATION = {
-    ChannelStatus.DISABLED: "switched off by its settings; `scenebook doctor` says which",
+SWITCHES = {
+    Channel.VISUAL_CLIP: "CLIP_ENABLED is false",
+    Channel.TRANSCRIPT: "TRANSCRIPTION_PROVIDER is off and there are no subtitles",
+    Channel.VISUAL: "descriptions need OPENAI_API_KEY",
+    Channel.SUMMARY: "summaries need OPENAI_API_KEY",
+}
+EXPLANATIONS = {
     ChannelStatus.EMPTY: "nothing to embed: no words in these scenes",
     ChannelStatus.SKIPPED: "not needed",
     ChannelStatus.NO_AUDIO: "the video has no sound",
@@ -126,6 +133,12 @@ EXPLANATION = {
     ChannelStatus.UNAVAILABLE: "its model cannot be loaded; `scenebook doctor` says why",
     ChannelStatus.CIRCUIT_OPEN: "the encoder failed too often; `scenebook retry` tries again",
 }
+
+
+def _explanation(channel: Channel, status: ChannelStatus) -> str:
+    if status is ChannelStatus.DISABLED:
+        return SWITCHES[channel]
+    return EXPLANATIONS.get(status, "no reason was recorded")
 
 
 def hits_table(text: str, answer: SearchAnswer) -> RenderableType:

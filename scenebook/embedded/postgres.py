@@ -130,7 +130,7 @@ class EmbeddedPostgres:
         command: list[str | Path] = [
             binary("initdb"), "--pgdata", unfinished, "--username", SUPERUSER, "--auth=trust",
             "--encoding=UTF8", "--locale=C", "--locale-provider=builtin",
-            "--builtin-locale=C.UTF-8", "--text-search-config=pg_catalog.english",
+            "--builtin-locale=C.UTF-8", "--text-search-config=english",
             "--no-instructions",
         ]  # fmt: skip
         if not self.durable:

@@ -63,6 +63,7 @@ class InferenceChild:
                 "TOKENIZERS_PARALLELISM": "false",
                 "HF_HUB_DISABLE_PROGRESS_BARS": "1",
                 "HF_HUB_DISABLE_TELEMETRY": "1",
+                "TQDM_DISABLE": "1",
             },
         )
         # A model must not vanish between its loading and its use, when two threads share the child.

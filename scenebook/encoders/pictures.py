@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 # Keyframes are JPEG; the others are what people upload as a query. Few formats, few decoders.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
@@ -33,6 +33,8 @@ def decode(data: bytes, *, max_pixels: int) -> Image.Image:
         upright = ImageOps.exif_transpose(picture).convert("RGB")
     except UndecodablePicture:
         raise
+    except UnidentifiedImageError:
+        raise UndecodablePicture("The picture is no JPEG, PNG, WebP, GIF or BMP.") from None
     # PIL's decoders raise all of these for damaged files, SyntaxError included.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UndecodablePicture(f"The picture cannot be decoded: {error}") from None

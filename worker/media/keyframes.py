@@ -20,7 +20,7 @@ LEAP_FACTOR = 2.5
 LEAP_LEVELS = 4.0
 LEAP_MS = 120
 # Cuts are reported up to about this late; until then every candidate is kept.
-RECENT_MS = 4000
+RECENT_MS = 6000
 BUCKET_MS = 2000
 SPILL_MS = 16_000
 TRANSITION_FACTOR = 0.25

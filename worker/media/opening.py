@@ -20,10 +20,74 @@ from worker.media.types import MediaLimits
 # protocol list alone does not stop that.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,flac,mp3,wav"
 VIDEO_CODECS = frozenset(
-    ["h264", "hevc", "av1", "vp8", "vp9", "mpeg1video", "mpeg2video", "mpeg4", "msmpeg4v1", "msmpeg4v2", "msmpeg4v3", "h263", "h263p", "flv1", "vc1", "wmv1", "wmv2", "wmv3", "theora", "mjpeg", "prores", "dnxhd", "dvvideo", "vp6", "vp6f", "rawvideo", "ffv1"]
+    [
+        "h264",
+        "hevc",
+        "av1",
+        "vp8",
+        "vp9",
+        "mpeg1video",
+        "mpeg2video",
+        "mpeg4",
+        "msmpeg4v1",
+        "msmpeg4v2",
+        "msmpeg4v3",
+        "h263",
+        "h263p",
+        "flv1",
+        "vc1",
+        "wmv1",
+        "wmv2",
+        "wmv3",
+        "theora",
+        "mjpeg",
+        "prores",
+        "dnxhd",
+        "dvvideo",
+        "vp6",
+        "vp6f",
+        "rawvideo",
+        "ffv1",
+    ]
 )
 AUDIO_CODECS = frozenset(
-    ["aac", "aac_latm", "mp3", "mp2", "mp1", "ac3", "eac3", "dts", "truehd", "opus", "vorbis", "flac", "alac", "amr_nb", "amr_wb", "wmav1", "wmav2", "wmapro", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_s24be", "pcm_s32le", "pcm_f32le", "pcm_u8", "pcm_mulaw", "pcm_alaw", "adpcm_ms", "adpcm_ima_wav", "adpcm_ima_qt", "adpcm_swf", "speex", "gsm", "gsm_ms", "nellymoser"]
+    [
+        "aac",
+        "aac_latm",
+        "mp3",
+        "mp2",
+        "mp1",
+        "ac3",
+        "eac3",
+        "dts",
+        "truehd",
+        "opus",
+        "vorbis",
+        "flac",
+        "alac",
+        "amr_nb",
+        "amr_wb",
+        "wmav1",
+        "wmav2",
+        "wmapro",
+        "pcm_s16le",
+        "pcm_s16be",
+        "pcm_s24le",
+        "pcm_s24be",
+        "pcm_s32le",
+        "pcm_f32le",
+        "pcm_u8",
+        "pcm_mulaw",
+        "pcm_alaw",
+        "adpcm_ms",
+        "adpcm_ima_wav",
+        "adpcm_ima_qt",
+        "adpcm_swf",
+        "speex",
+        "gsm",
+        "gsm_ms",
+        "nellymoser",
+    ]
 )
 SUBTITLE_CODECS = frozenset(["subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"])
 OPTIONS = {

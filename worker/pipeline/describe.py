@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -49,13 +50,15 @@ def _described(
 ) -> DescribedScene:
     if not models.available:
         return DescribedScene(ChannelStatus.DISABLED)
-    pictures = []
+    pictures = {}
     for keyframe in scene.keyframes:
         try:
-            pictures.append(storage.get(keyframe.image_key))
+            pictures[keyframe.rank] = storage.get(keyframe.image_key)
         except FileNotFoundError:
             continue
-    return describe_scene(models, pictures, scene.transcript or "", budget=budget)
+    outcome = describe_scene(models, list(pictures.values()), scene.transcript or "", budget=budget)
+    frame = None if outcome.frame is None else list(pictures)[outcome.frame]
+    return replace(outcome, frame=frame)
 
 
 def _store(

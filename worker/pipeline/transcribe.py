@@ -9,7 +9,13 @@ from pathlib import Path
 import structlog
 
 from scenebook.db import scenes, utterances, videos
-from scenebook.errors import InvalidMedia, InvalidSubtitles, ModelUnavailable
+from scenebook.errors import (
+    ConfigurationError,
+    InvalidInput,
+    InvalidMedia,
+    InvalidSubtitles,
+    ModelUnavailable,
+)
 from scenebook.model import Channel, ChannelState, ChannelStatus, Scene, Utterance, Video
 from scenebook.transcripts import parse_subtitles
 from worker.pipeline.claim import Claim
@@ -89,38 +95,38 @@ def _said(tools: Tools, claim: Claim, video: Video, embedded: Sequence[Utterance
 
 
 def _heard(tools: Tools, claim: Claim, audio_key: str) -> Said:
-    """The words that a speech model hears, local or behind an API."""
+    """The words that a speech model hears; what it cannot do is said and stops nothing else."""
     with private_directory() as directory:
         audio = directory / "audio.flac"
         try:
             tools.storage.fetch(audio_key, audio)
+            lines = _lines(tools, claim, audio)
         except FileNotFoundError:
             return Said((), ChannelStatus.ERROR, "The stored audio is gone; retry segmentation.")
-        provider = tools.settings.transcription_provider
-        try:
-            if provider == "openai":
-                return _from_api(tools, claim, audio)
-            return _from_whisper(tools, claim, audio)
-        except ModelUnavailable as error:
-            if provider == "auto" and tools.settings.openai_api_key is not None:
-                return _from_api(tools, claim, audio)
+        except (ModelUnavailable, ConfigurationError) as error:
             log.warning("transcription_unavailable", error=str(error))
             return Said((), ChannelStatus.UNAVAILABLE, str(error))
         except InvalidMedia as error:
             return Said((), ChannelStatus.DECODE_ERROR, str(error))
-
-
-def _from_whisper(tools: Tools, claim: Claim, audio: Path) -> Said:
-    claim.on_stop(tools.encoders.kill)
-    lines = tools.encoders.transcribe(
-        audio,
-        language=tools.settings.whisper_language,
-        on_progress=lambda fraction: claim.progress(int(fraction * 1000), 1000),
-    )
+        except InvalidInput as error:
+            return Said((), ChannelStatus.ERROR, str(error))
     return Said(lines, ChannelStatus.EMPTY if lines else ChannelStatus.SILENT)
 
 
-def _from_api(tools: Tools, claim: Claim, audio: Path) -> Said:
+def _lines(tools: Tools, claim: Claim, audio: Path) -> Sequence[Utterance]:
+    """From local Whisper or the API, as configured; `auto` asks the API only if Whisper cannot."""
+
+    def on_progress(fraction: float) -> None:
+        claim.progress(int(fraction * 1000), 1000)
+
+    language = tools.settings.whisper_language
+    provider = tools.settings.transcription_provider
     with tools.remote(owner_id=claim.job.owner_id) as models:
-        lines = models.transcribe(audio, tools.settings.whisper_language)
-    return Said(lines, ChannelStatus.EMPTY if lines else ChannelStatus.SILENT)
+        if provider != "openai":
+            claim.on_stop(tools.encoders.kill)
+            try:
+                return tools.encoders.transcribe(audio, language=language, on_progress=on_progress)
+            except ModelUnavailable:
+                if provider == "local" or not models.available:
+                    raise
+        return models.transcribe(audio, language, on_progress=on_progress)

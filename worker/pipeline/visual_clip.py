@@ -63,8 +63,8 @@ def _store(
         best = scene.keyframes[0] if scene.keyframes else None
         metadata = tools.encoders.image_metadata(
             one,
-            frame_path=best and best.image_key,
-            frame_quality=best and best.quality,
+            frame_path=None if best is None else best.image_key,
+            frame_quality=None if best is None else best.quality,
             created_at=datetime.now(UTC),
         )
         states.append(

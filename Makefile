@@ -1,0 +1,76 @@
+# What a person does with a checkout; `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+EXTRAS := embedded,text,clip,speech,dev
+STAMP := $(VENV)/.installed
+SUPPORTED := import platform, sys; \
+	sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 12) and sys.platform == "linux" and platform.machine() == "x86_64"))
+# The first of these that runs and is supported.
+PYTHON ?= $(shell for one in python3.11 python3.12 python3 python; do \
+	$$one -c '$(SUPPORTED)' 2>/dev/null && { echo $$one; break; }; done)
+# pip takes torch's CPU build where an index offers it; name such an index with TORCH_INDEX_URL.
+TORCH_INDEX := $(if $(TORCH_INDEX_URL),--extra-index-url $(TORCH_INDEX_URL))
+
+.PHONY: help
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: venv ## Index a video, show its scenes and search in it (VIDEO=path for one of yours)
+	@$(BIN)/scenebook demo $(if $(VIDEO),"$(VIDEO)")
+
+.PHONY: up
+up: venv ## Run the embedded servers, a worker and the relay until Ctrl-C
+	@$(BIN)/scenebook up
+
+.PHONY: venv
+venv: $(STAMP) ## Make the environment with pinned packages, once
+
+$(STAMP): pyproject.toml constraints.txt
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Scenebook needs Python 3.11 or 3.12 on Linux x86-64, and none was found."; \
+		echo "Install one, or name it: make $(or $(MAKECMDGOALS),venv) PYTHON=/path/to/python3.11"; \
+		exit 1; \
+	fi
+	@echo "Making $(VENV) with $$($(PYTHON) --version)."
+	@echo "This downloads about 620 MB, and takes 2 GB of disk: torch is the largest part."
+	@echo "Where pip finds only torch's CUDA build, which is not needed, it is about 3 GB more. To have"
+	@echo "the CPU build, stop now (Ctrl-C) and name the index that PyTorch's installation page gives"
+	@echo "for CPU: make $(or $(MAKECMDGOALS),venv) TORCH_INDEX_URL=…"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+		echo "The environment could not be made. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@# One command with torch and torchvision pinned: a later one would replace the CPU build.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX) \
+		--constraint constraints.txt --editable ".[$(EXTRAS)]" torch torchvision || { \
+		echo "The packages could not be installed. Check the network, then run make again."; exit 1; }
+	@touch $(STAMP)
+
+.PHONY: test
+test: venv ## Run all tests
+	@$(BIN)/python -m pytest -n 2 $(TESTS)
+
+.PHONY: lint
+lint: venv ## Check format, style, import contracts and types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/lint-imports
+	@$(BIN)/mypy
+
+.PHONY: format
+format: venv ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: bench
+bench: venv ## Print the table of measured figures
+	@$(BIN)/python -m benchmarks
+
+.PHONY: docs
+docs: venv ## Renew the generated parts of README.md and .env.example
+	@$(BIN)/scenebook settings --into README.md
+	@$(BIN)/scenebook settings --as env > .env.example

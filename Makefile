@@ -45,14 +45,14 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
 		echo "The environment could not be made. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@# One command with torch and torchvision pinned: a later one would replace the CPU build.
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH_INDEX) \
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check $(TORCH_INDEX) \
 		--constraint constraints.txt --editable ".[$(EXTRAS)]" torch torchvision || { \
 		echo "The packages could not be installed. Check the network, then run make again."; exit 1; }
 	@touch $(STAMP)
 
 .PHONY: test
 test: venv ## Run all tests
-	@$(BIN)/python -m pytest -n 2 $(TESTS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
 
 .PHONY: lint
 lint: venv ## Check format, style, import contracts and types

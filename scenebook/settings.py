@@ -27,15 +27,15 @@ OWN_PREFIXES = (
     "CLIP_",
     "DESCRIPTION_",
     "ENCODER_",
-    "JOB_",
-    "MEDIA_",
-    "RELAY_",
     "SCENEBOOK_",
     "SCENE_",
     "TEXT_EMBEDDING_",
     "TRANSCRIPTION_",
     "WHISPER_",
 )
+# Others use these too (a build server's JOB_NAME): only what is nearly one of ours is an error.
+SHARED_PREFIXES = ("DATABASE_", "JOB_", "LOG_", "MEDIA_", "OPENAI_", "REDIS_", "RELAY_", "STORAGE_")
+NEARLY = 0.85
 
 
 class Settings(BaseSettings):
@@ -223,7 +223,7 @@ def load(environ: Mapping[str, str], *, env_file: Path | None = None) -> Setting
     names = {name.upper(): name for name in Settings.model_fields}
     in_file = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
     unknown = [key for key in in_file if key.upper() not in names]
-    unknown += [key for key in environ if key not in names and key.startswith(OWN_PREFIXES)]
+    unknown += [key for key in environ if key not in names and _looks_like_ours(key, names)]
     if unknown:
         raise ConfigurationError("\n".join(_unknown(key, names) for key in sorted(set(unknown))))
     merged = {key.upper(): value for key, value in in_file.items()} | {
@@ -240,6 +240,12 @@ def load(environ: Mapping[str, str], *, env_file: Path | None = None) -> Setting
         raise ConfigurationError(
             "\n".join(_malformed(detail) for detail in error.errors())
         ) from None
+
+
+def _looks_like_ours(key: str, names: Mapping[str, str]) -> bool:
+    if key.startswith(SHARED_PREFIXES):
+        return bool(difflib.get_close_matches(key, names, n=1, cutoff=NEARLY))
+    return key.startswith(OWN_PREFIXES)
 
 
 def _unknown(key: str, names: Mapping[str, str]) -> str:

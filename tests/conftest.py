@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
 import pytest
+import redis
 
+from scenebook.embedded.process import private_directory
+from scenebook.embedded.redis import EmbeddedRedis
+from scenebook.settings import Settings
+from tests.pipelines import Pipeline, a_pipeline, settings_for
 from tests.postgres import Server, a_server, make_template
+from tests.stack import Stack
 
 ALICE = UUID("a11ce000-0000-4000-8000-000000000001")
 BOB = UUID("b0b00000-0000-4000-8000-000000000002")
@@ -52,3 +61,47 @@ def _owner(url: str, owner_id: UUID) -> UUID:
     with psycopg.connect(url) as connection:
         connection.execute("insert into public.owners (id) values (%s)", (owner_id,))
     return owner_id
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """This process's Redis."""
+    home = Path(tempfile.mkdtemp(prefix="scenebook-test-"))
+    server = EmbeddedRedis(home, socket_dir=private_directory(home / "run"))
+    server.start()
+    yield server.url
+    server.stop()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """Settings of a test's own: its database, its storage, models that need no weights."""
+    return settings_for(database_url, tmp_path / "data")
+
+
+@pytest.fixture
+def pipeline(settings: Settings) -> Iterator[Pipeline]:
+    """The pipeline in this process."""
+    with a_pipeline(settings) as made:
+        yield made
+
+
+@pytest.fixture
+def stack(settings: Settings, redis_url: str) -> Iterator[Stack]:
+    """Room for real workers and relays, with short leases and an empty broker."""
+    redis.Redis(unix_socket_path=redis_url.removeprefix("redis+socket://")).flushall()
+    changes = {
+        "redis_url": redis_url,
+        "log_format": "json",
+        "log_level": "WARNING",
+        "job_lease_s": 2.0,
+        "job_beat_s": 0.4,
+        "job_republish_s": 2.0,
+        "relay_interval_s": 0.1,
+        "clip_enabled": True,
+        "clip_model_name": "fake",
+    }
+    made = Stack(settings.model_copy(update=changes))
+    yield made
+    made.close()

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from scenebook import jobs
 from scenebook.db.engine import Database, Role
-from scenebook.model import SETTLED, Video
+from scenebook.model import Stage, Video
 from scenebook.settings import Settings
 from scenebook.videos import add_video, get_video
 from worker.door import run_job
@@ -58,18 +58,21 @@ class Pipeline:
         self.work()
         return get_video(self.tools.db, owner_id=owner_id, video_id=added.video.id)
 
-    def work(self) -> list[str]:
-        """Do due jobs until none is left, waiting for those that are tried again soon."""
-        done: list[str] = []
+    def work(self, *, until: Stage | None = None) -> list[Stage]:
+        """Do due jobs until none is left, or until one of this stage is done.
+
+        Jobs that are tried again soon are waited for.
+        """
+        done: list[Stage] = []
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             Relay(self.tools.settings, self.relay).sweep()
             with self.relay.across_owners() as tx:
-                due = jobs.due(tx, limit=50, republish_s=30)
+                due = jobs.due(tx, limit=1, republish_s=30)
             for job in due:
                 run_job(self.tools, job.id, worker="in-process")
-                done.append(job.stage.value)
-            if not due and not self._unfinished():
+                done.append(job.stage)
+            if until in done or (not due and not self._unfinished()):
                 return done
             if not due:
                 time.sleep(0.02)
@@ -79,7 +82,3 @@ class Pipeline:
         with self.relay.across_owners() as tx:
             return jobs.unfinished(tx) > 0
 
-
-def is_settled(video: Video) -> bool:
-    """Whether nothing is outstanding."""
-    return video.status in SETTLED

@@ -1,4 +1,4 @@
-"""Every SQL block of the documentation runs, in order, against a migrated database."""
+"""Every SQL block of the documentation runs, in order, and its selects find something."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def test_every_sql_block_of_the_page_runs(page: Path, database_url: str, alice: 
     blocks = re.findall(r"^```sql\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     with psycopg.connect(database_url, autocommit=True) as connection:
         a_library(connection, owner=alice, space=a_space(connection))
-        answers = [connection.execute(block) for block in blocks]
-    selects = [
-        answer.rowcount
-        for block, answer in zip(blocks, answers, strict=True)
-        if block.startswith("select") and "why" not in block
-    ]
-    assert selects
+        connection.execute(
+            "insert into public.scene_channels (owner_id, scene_id, channel, status, error)"
+            " select owner_id, id, 'transcript', 'timeout', 'Timeout after 2.0s' from public.scenes"
+        )
+        for block in blocks:
+            answer = connection.execute(block)
+            assert answer.rowcount > 0 or not block.startswith("select"), f"no rows:\n{block}"

@@ -193,4 +193,4 @@ def database_url(postgres_server: Server) -> Iterator[str]:
 @pytest.mark.parametrize("rule", RULES)
 def test_the_schema_keeps_the_rule(database_url: str, rule: str) -> None:
     with psycopg.connect(database_url) as connection:
-        assert connection.execute(RULES[rule]).fetchall() == []  # type: ignore[arg-type]
+        assert connection.execute(RULES[rule]).fetchall() == []

@@ -1,9 +1,8 @@
-"""The search functions find one owner's nearest scenes, all of them, and refuse what is unclear."""
+"""The search functions find one owner's nearest scenes: all of them, in order, and only those."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -15,7 +14,6 @@ from tests.rows import (
     NORTH,
     SOUTH,
     UP,
-    Direction,
     a_scene,
     a_space,
     a_video,
@@ -25,47 +23,10 @@ from tests.rows import (
     literal,
     scenes_with,
 )
+from tests.searching import found, rows_of, search
 
 CHANNELS = ["visual_clip", "transcript", "visual", "summary"]
 CALLERS = ["authenticated", "scenebook_api", "scenebook_worker"]
-
-
-def search(
-    url: str,
-    query: Direction = NORTH,
-    *,
-    owner: UUID,
-    asked: UUID | None = None,
-    channel: str = "visual_clip",
-    role: str = "authenticated",
-    **arguments: Any,
-) -> list[dict[str, Any]]:
-    """The rows for one caller; `asked` is filter_user_id when it is not the caller."""
-    with session(url, role=role, owner=owner) as connection:
-        return rows_of(connection, query, owner=asked or owner, channel=channel, **arguments)
-
-
-def rows_of(
-    connection: psycopg.Connection,
-    query: Direction | None,
-    *,
-    owner: UUID | None,
-    channel: str = "visual_clip",
-    **arguments: Any,
-) -> list[dict[str, Any]]:
-    named = {"match_threshold": -1.0, "filter_user_id": owner} | arguments
-    passed = ", ".join(f"{name} => %({name})s" for name in named)
-    cursor = connection.cursor(row_factory=psycopg.rows.dict_row)
-    cursor.execute(
-        f"select * from public.search_scenes_by_{channel}_embedding("
-        f"query_embedding => %(query)s::public.vector, {passed})",
-        named | {"query": None if query is None else literal(query)},
-    )
-    return cursor.fetchall()
-
-
-def found(rows: list[dict[str, Any]]) -> list[UUID]:
-    return [row["scene_id"] for row in rows]
 
 
 @pytest.fixture
@@ -226,7 +187,8 @@ def test_a_video_filter_keeps_to_that_video(
         (mine,) = scenes_with(tx, [NORTH], owner=alice, space=space)
         scenes_with(tx, [NORTH], owner=alice, space=space)
         (his,) = scenes_with(tx, [NORTH], owner=bob, space=space)
-        videos = dict(tx.execute("select id, video_id from public.scenes").fetchall())
+        rows = tx.execute("select id, video_id from public.scenes").fetchall()
+        videos: dict[UUID, UUID] = {scene: video for scene, video in rows}
     assert found(search(database_url, owner=alice, filter_video_id=videos[mine])) == [mine]
     assert search(database_url, owner=alice, filter_video_id=videos[his]) == []
 
@@ -277,73 +239,6 @@ def test_a_query_of_any_length_is_normalised(database_url: str, write: Write, al
     for length in (1e-9, 1e9):
         rows = search(database_url, (length, 0, 0, 0), owner=alice, match_threshold=0.99)
         assert found(rows) == [north]
-
-
-REFUSALS: list[tuple[str, dict[str, Any], str]] = [
-    ("null owner", {"owner": None}, "filter_user_id is required"),
-    ("null query", {"query": None}, "query_embedding is required"),
-    ("zero vector", {"query": (0, 0, 0, 0)}, "zero vector"),
-    ("too short", {"query": (1, 0)}, "has 2 dimensions, the channel visual_clip has 4"),
-    ("no threshold", {"match_threshold": None}, "match_threshold"),
-    ("NaN threshold", {"match_threshold": float("nan")}, "match_threshold"),
-    ("no count", {"match_count": None}, "match_count"),
-    ("count 0", {"match_count": 0}, "match_count"),
-    ("count -1", {"match_count": -1}, "match_count"),
-    ("count 1001", {"match_count": 1001}, "match_count"),
-    ("no offset", {"match_offset": None}, "match_offset"),
-    ("offset -1", {"match_offset": -1}, "match_offset"),
-    ("offset 1e9", {"match_offset": 10**9}, "match_offset"),
-    ("unknown space", {"filter_space_id": 999}, "does not belong to the channel"),
-]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"), [row[1:] for row in REFUSALS], ids=[row[0] for row in REFUSALS]
-)
-def test_unclear_arguments_are_refused_with_a_hint(
-    database_url: str, write: Write, alice: UUID, arguments: dict[str, Any], message: str
-) -> None:
-    with write() as tx:
-        scenes_with(tx, [NORTH], owner=alice, space=a_space(tx))
-    given = {"query": NORTH, "owner": alice} | arguments
-    with (
-        session(database_url, role="authenticated", owner=alice) as connection,
-        pytest.raises(psycopg.Error, match=message) as refused,
-    ):
-        rows_of(connection, **given)
-    assert refused.value.sqlstate == "PT400"
-    assert refused.value.diag.message_hint
-
-
-@pytest.mark.parametrize("text", ["[1,0,0,NaN]", "[1,0,0,Infinity]", "[1e39,0,0,0]", "[]", "north"])
-def test_a_query_that_is_no_vector_is_refused(database_url: str, alice: UUID, text: str) -> None:
-    with (
-        session(database_url, role="authenticated", owner=alice) as connection,
-        pytest.raises(psycopg.DataError),
-    ):
-        connection.execute(
-            "select * from public.search_scenes_by_visual_clip_embedding("
-            f"'{text}', filter_user_id => '{alice}')"
-        )
-
-
-@pytest.mark.parametrize(
-    ("vector", "why"),
-    [
-        ((0, 0, 0, 0), "check"),
-        ((2, 0, 0, 0), "check"),
-        ((1, 0, 0), "foreign key"),
-        ((float("nan"), 0, 0, 0), "NaN"),
-    ],
-)
-def test_a_vector_that_would_spoil_a_search_cannot_be_stored(
-    write: Write, alice: UUID, vector: Direction, why: str
-) -> None:
-    with write() as tx:
-        space = a_space(tx)
-        (scene,) = scenes_with(tx, [NORTH], owner=alice, space=space)
-        with pytest.raises(psycopg.Error, match=why), tx.transaction():
-            an_embedding(tx, vector, scene=scene, space=space, ordinal=1)
 
 
 def test_the_view_gives_the_columns_that_the_reference_names(

@@ -158,6 +158,12 @@ def test_the_relay_reads_the_limits_of_all_owners_and_nothing_else_of_them(
             connection.execute("select max_bytes from public.owners")
 
 
+def test_the_operators_own_code_sees_all_owners(database_url: str, alice: UUID, bob: UUID) -> None:
+    with session(database_url, role="service_role") as connection:
+        for table in (*TENANT_TABLES, "scene_sidecars"):
+            assert set(owners_seen(connection, table)) == {alice, bob}
+
+
 WRITERS = [
     ("scenebook_api", "owners", "max_running = 9"),
     ("scenebook_api", "videos", "title = 'Mine'"),

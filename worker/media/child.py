@@ -39,8 +39,8 @@ def handle_segment(request: Reply, progress: Callable[[Reply], None]) -> Reply:
 
 
 if __name__ == "__main__":
-    # FFmpeg's messages stay off: PyAV's log handler takes the interpreter's lock in decoder threads,
-    # and closing a decoder then waits for them for ever.
+    # FFmpeg's messages stay off: PyAV's log handler takes the interpreter's lock in the decoder's
+    # threads, and closing the decoder then waits for them for ever.
     av.logging.set_level(None)
     serve(
         {"probe": handle_probe, "segment": handle_segment},

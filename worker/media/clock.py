@@ -13,8 +13,9 @@ DEFAULT_FRAME_S = 0.04
 class VideoClock:
     """The time of each picture; 0 is the first picture that decoded."""
 
-    def __init__(self, frame_s: float | None) -> None:
+    def __init__(self, tick_s: float, frame_s: float | None) -> None:
         self._frame_s = frame_s or DEFAULT_FRAME_S
+        self._tick_s = tick_s
         self.zero_s: float | None = None
         self._shift_s = 0.0
         self._last_s = 0.0
@@ -22,10 +23,10 @@ class VideoClock:
 
     def at_ms(self, frame: av.VideoFrame) -> int | None:
         """The frame's time, or None if it lies before one that was seen."""
-        if frame.pts is None or frame.time_base is None:
+        if frame.pts is None:
             raw_s = self._last_s + self._frame_s if self.zero_s is not None else 0.0
         else:
-            raw_s = float(frame.pts * frame.time_base) + self._shift_s
+            raw_s = frame.pts * self._tick_s + self._shift_s
         if self.zero_s is None:
             self.zero_s = raw_s
         else:
@@ -35,7 +36,7 @@ class VideoClock:
                 raw_s = self._last_s + self._frame_s
             elif step_s <= 0:
                 return None
-        lasts_s = float(frame.duration * frame.time_base) if frame.duration else self._frame_s
+        lasts_s = frame.duration * self._tick_s if frame.duration else self._frame_s
         if not 0 < lasts_s <= MAX_STEP_S:
             lasts_s = self._frame_s
         self._last_s = raw_s

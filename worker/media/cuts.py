@@ -64,7 +64,7 @@ def difference(one: Thumb, other: Thumb) -> float:
 
 def contrast(thumb: Thumb) -> float:
     """Standard deviation of the luma: near 0 for a black, white or one-coloured picture."""
-    return float(thumb[:THUMB_HEIGHT].std())
+    return float(cv2.meanStdDev(thumb[:THUMB_HEIGHT])[1][0, 0])
 
 
 def correlation(one: Thumb, other: Thumb) -> float:
@@ -80,3 +80,14 @@ def is_flat(one: Thumb, other: Thumb, share: float = 0.35) -> bool:
     """True if one of the two has lost most of the other's contrast: black, white, one colour."""
     contrasts = contrast(one), contrast(other)
     return min(contrasts) < share * max(contrasts)
+
+
+def is_relit(one: Thumb, other: Thumb, alike: float) -> bool:
+    """True if a light was switched or the exposure changed in an otherwise unchanged picture.
+
+    The layout of the luma stays (a correlation above `alike`), and colours change less than light.
+    """
+    if is_flat(one, other) or correlation(one, other) <= alike:
+        return False
+    luma = difference(one[:THUMB_HEIGHT], other[:THUMB_HEIGHT])
+    return difference(one[THUMB_HEIGHT:], other[THUMB_HEIGHT:]) < luma

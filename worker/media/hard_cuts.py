@@ -9,9 +9,8 @@ from worker.media.cuts import (
     CutKind,
     FrameFeatures,
     contrast,
-    correlation,
     difference,
-    is_flat,
+    is_relit,
 )
 
 
@@ -36,6 +35,8 @@ class HardThresholds:
 MIN_NEIGHBOURS = 4
 MAX_NEIGHBOURS = 128
 MIN_FLASH_FRAMES = 3
+# In dark or flat pictures a cut changes less; the floor sinks to this share.
+DARK = 0.4
 
 
 class HardCuts:
@@ -80,32 +81,40 @@ class HardCuts:
     def _is_cut(self, index: int) -> bool:
         limits = self._limits
         step, before = self._steps[index], self._steps[index - 1]
-        if step.change < limits.floor_contrast:
+        if step.change < limits.floor * DARK:
+            return False
+        # The cheap tests come first: most frames of a lively video end here.
+        activity = self._activity(index)
+        if step.change < limits.ratio * activity:
             return False
         scale = limits.floor_contrast * max(contrast(step.thumb), contrast(before.thumb))
-        floor = min(limits.floor, max(limits.floor * 0.4, scale))
-        if step.change < floor:
-            return False
-        if step.change < limits.ratio * (self._activity(index) + floor / 4):
+        floor = min(limits.floor, max(limits.floor * DARK, scale))
+        if step.change < max(floor, limits.ratio * (activity + floor / 4)):
             return False
         if self._is_flash(index):
             return False
-        # A light was switched or the camera changed its exposure: the same picture, relit.
-        relit = correlation(before.thumb, step.thumb) > limits.relit
-        return not relit or is_flat(before.thumb, step.thumb)
+        return not is_relit(before.thumb, step.thumb, limits.relit)
 
     def _activity(self, index: int) -> float:
         """Mean change of the most active quarter of the neighbours."""
-        at_ms, reach_ms = self._steps[index].at_ms, self._limits.neighbourhood_ms
-        near = [
-            step.change
-            for position, step in enumerate(self._steps)
-            if position not in (0, index)
-            and (abs(step.at_ms - at_ms) <= reach_ms or abs(position - index) <= MIN_NEIGHBOURS)
-        ]
+        limits, steps = self._limits, self._steps
+        at_ms = steps[index].at_ms
+        first, last = index, index
+        while first > 1 and (
+            index - first < MIN_NEIGHBOURS
+            or at_ms - steps[first - 1].at_ms <= limits.neighbourhood_ms
+        ):
+            first -= 1
+        while last < len(steps) - 1 and (
+            last - index < MIN_NEIGHBOURS
+            or steps[last + 1].at_ms - at_ms <= limits.neighbourhood_ms
+        ):
+            last += 1
+        near = [step.change for step in steps[first:index] + steps[index + 1 : last + 1]]
         if not near:
             return 0.0
-        most = sorted(near, reverse=True)[: max(2, len(near) // 4)]
+        near.sort(reverse=True)
+        most = near[: max(2, len(near) // 4)]
         return sum(most) / len(most)
 
     def _is_flash(self, index: int) -> bool:
@@ -115,10 +124,10 @@ class HardCuts:
         returns = limits.flash_return * step.change
         for position, other in enumerate(self._steps):
             near = abs(other.at_ms - step.at_ms) <= limits.flash_ms
-            if position > index and (near or position <= index + MIN_FLASH_FRAMES):
-                if difference(before.thumb, other.thumb) < returns:
-                    return True
-            elif position < index - 1 and (near or position >= index - 1 - MIN_FLASH_FRAMES):
-                if difference(other.thumb, step.thumb) < returns:
-                    return True
+            after = position > index and (near or position <= index + MIN_FLASH_FRAMES)
+            ago = position < index - 1 and (near or position >= index - 1 - MIN_FLASH_FRAMES)
+            if after and difference(before.thumb, other.thumb) < returns:
+                return True
+            if ago and difference(other.thumb, step.thumb) < returns:
+                return True
         return False

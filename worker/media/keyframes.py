@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 
 import av
 
 from worker.media.cuts import Cut
-from worker.media.pictures import Upright, luma_of, reduced, write_jpeg
+from worker.media.pictures import luma_of
 from worker.media.quality import QUALITY_SIDE, judge
+from worker.media.stills import Stills
 from worker.media.types import FoundKeyframe
 
 SAMPLE_MS = 500
@@ -56,8 +56,7 @@ class CandidatePool:
     """
 
     out_dir: Path
-    aspect: Fraction | None
-    upright: Upright
+    stills: Stills
     held: list[Candidate] = field(default_factory=list)
     edges: list[int] = field(default_factory=list)
     _usual: float = 0.0
@@ -76,11 +75,12 @@ class CandidatePool:
     def offer(self, at_ms: int, frame: av.VideoFrame, change: float) -> None:
         """Judge a frame and hold it; `change` is its difference to the frame before, in levels."""
         self._sampled_ms = at_ms
-        quality = judge(luma_of(frame, QUALITY_SIDE))
+        small = self.stills.reduced(frame)
+        quality = judge(luma_of(small, QUALITY_SIDE))
         quality["steadiness"] = round(1 / (1 + (change / CHANGE_HALF) ** 2), 4)
         score = quality["quality_score"] * (0.5 + 0.5 * quality["steadiness"])
         quality["quality_score"] = round(score, 4)
-        self.held.append(Candidate(at_ms, quality, reduced(frame, self.aspect)))
+        self.held.append(Candidate(at_ms, quality, small))
         self._thin(at_ms)
 
     def take(self, start_ms: int, end_ms: int, cuts: Sequence[Cut]) -> list[Candidate]:
@@ -104,9 +104,7 @@ class CandidatePool:
         """Make sure that the candidate's JPEG exists."""
         if candidate.frame is not None:
             candidate.path = self.out_dir / f"keyframe-{candidate.at_ms:09d}.jpg"
-            candidate.size = write_jpeg(
-                candidate.frame, candidate.path, aspect=self.aspect, upright=self.upright
-            )
+            candidate.size = self.stills.write_jpeg(candidate.frame, candidate.path)
             candidate.frame = None
 
     def drop(self, candidates: Sequence[Candidate]) -> None:

@@ -20,7 +20,7 @@ from worker.media.types import MediaLimits
 # protocol list alone does not stop that.
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,ogg,asf,flac,mp3,wav"
 VIDEO_CODECS = frozenset(
-    [
+    (
         "h264",
         "hevc",
         "av1",
@@ -48,10 +48,10 @@ VIDEO_CODECS = frozenset(
         "vp6f",
         "rawvideo",
         "ffv1",
-    ]
+    )
 )
 AUDIO_CODECS = frozenset(
-    [
+    (
         "aac",
         "aac_latm",
         "mp3",
@@ -87,7 +87,7 @@ AUDIO_CODECS = frozenset(
         "gsm",
         "gsm_ms",
         "nellymoser",
-    ]
+    )
 )
 SUBTITLE_CODECS = frozenset(["subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"])
 OPTIONS = {
@@ -167,8 +167,9 @@ def _choose(container: InputContainer, size_bytes: int, limits: MediaLimits) -> 
     audio = _best_audio(container, notes)
     for stream in (video, audio):
         if stream is not None:
-            stream.thread_type = "AUTO"
-            stream.codec_context.thread_count = min(MAX_THREADS, os.cpu_count() or 1)
+            stream.codec_context.thread_type = "AUTO"
+            if (os.cpu_count() or 1) > MAX_THREADS:
+                stream.codec_context.thread_count = MAX_THREADS
             # The header's size was checked; this also holds when the picture grows mid-stream.
             stream.codec_context.options = {"max_pixels": str(limits.max_pixels)}
     declared_ms = _declared_ms(container, video, size_bytes, limits)

@@ -12,7 +12,7 @@ from av.video.stream import VideoStream
 
 from scenebook.errors import InvalidMedia
 from worker.media.opening import Source, codec_name, open_source
-from worker.media.pictures import shown_size, upright_of
+from worker.media.stills import shown_size, upright_of
 from worker.media.types import MediaInfo, MediaLimits
 
 MAX_TAGS = 64
@@ -54,7 +54,7 @@ def _first_frame(source: Source) -> av.VideoFrame:
     )
 
 
-def is_encrypted(packet: av.Packet) -> bool:
+def is_encrypted(packet: av.Packet[Any]) -> bool:
     """True if the container marks this packet as encrypted."""
     return packet.has_sidedata("encryption_info")
 

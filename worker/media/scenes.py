@@ -1,4 +1,4 @@
-"""Builds scenes from cuts as they arrive: minimum and maximum length, keyframes, a bounded number."""
+"""Builds scenes from cuts as they arrive, with bounds on their lengths and number."""
 
 from __future__ import annotations
 

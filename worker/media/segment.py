@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import av
 import cv2
@@ -17,9 +18,10 @@ from worker.media.damage import Damage
 from worker.media.difference_cuts import DifferenceCutDetector
 from worker.media.keyframes import CandidatePool
 from worker.media.opening import Source, open_source
-from worker.media.pictures import thumb_of, upright_of
+from worker.media.pictures import thumb_of
 from worker.media.probe import describe, is_encrypted, pixel_aspect
 from worker.media.scenes import SceneBuilder
+from worker.media.stills import Stills
 from worker.media.subtitles import SubtitleReader
 from worker.media.types import MediaInfo, MediaLimits, Segmentation
 
@@ -29,6 +31,7 @@ AUDIO_NAME = "audio.flac"
 HOPELESS_PACKETS = 500
 
 Progress = Callable[[float], None]
+Packet: TypeAlias = "av.Packet[Any]"  # PyAV's class is generic for type checkers only
 
 
 def segment(path: Path, out_dir: Path, limits: MediaLimits, on_progress: Progress) -> Segmentation:
@@ -55,7 +58,9 @@ class _Pass:
         self._progress = _Pacer(source, on_progress)
         self._damage = Damage(notes=list(source.notes))
         rate = source.video.average_rate
-        self._clock = VideoClock(float(1 / rate) if rate else None)
+        self._clock = VideoClock(
+            float(source.video.time_base or 0), float(1 / rate) if rate else None
+        )
         self._detector: CutDetector = DifferenceCutDetector()
         self._audio = (
             AudioWriter(source.audio, out_dir / AUDIO_NAME, max_duration_s=limits.max_duration_s)
@@ -100,7 +105,7 @@ class _Pass:
             damage=self._damage.sentence(decoded_ms, self._info.duration_ms),
         )
 
-    def _packets(self) -> Iterator[av.Packet]:
+    def _packets(self) -> Iterator[Packet]:
         """Packets of the chosen streams, then an empty one for each to empty its decoder."""
         source = self._source
         streams = [s for s in (source.video, source.audio, source.subtitles) if s is not None]
@@ -112,11 +117,11 @@ class _Pass:
         except av.error.FFmpegError:
             self._damage.ended_early = True
             for stream in streams:
-                last = av.Packet()
+                last: Packet = av.Packet()
                 last.stream = stream
                 yield last
 
-    def _read_video(self, packet: av.Packet) -> None:
+    def _read_video(self, packet: Packet) -> None:
         try:
             frames = packet.decode()
         except av.error.FFmpegError:
@@ -163,14 +168,15 @@ class _Pass:
         self._info = describe(self._source, frame)
         if self._audio is not None:
             self._audio.align(self._clock.zero_s or 0.0)
-        pool = CandidatePool(self._out_dir, pixel_aspect(self._source.video), upright_of(frame))
+        pool = CandidatePool(self._out_dir, Stills(frame, pixel_aspect(self._source.video)))
         return pool, SceneBuilder(pool, self._limits)
 
-    def _read_audio(self, packet: av.Packet) -> None:
+    def _read_audio(self, packet: Packet) -> None:
         if self._audio is None:
             return
         try:
-            for frame in packet.decode():
+            frames: Any = packet.decode()
+            for frame in frames:
                 self._audio.add(frame)
         except (av.error.FFmpegError, ValueError):
             self._damage.broken_sound += 1
@@ -185,7 +191,7 @@ class _Pass:
             self._damage.notes.append(f"the sound could not be kept ({error})")
             return None, True
 
-    def _read_text(self, packet: av.Packet) -> None:
+    def _read_text(self, packet: Packet) -> None:
         if self._text is None:
             return
         try:
@@ -203,7 +209,7 @@ class _Pacer:
         self._next = time.monotonic() + PROGRESS_S
         self._done = 0.0
 
-    def packet(self, packet: av.Packet) -> None:
+    def packet(self, packet: Packet) -> None:
         """One packet of the video was read."""
         now = time.monotonic()
         if now < self._next:

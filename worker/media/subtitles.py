@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from typing import Any
 
 import av
 from av.subtitles.subtitle import AssSubtitle
@@ -24,7 +25,7 @@ class SubtitleReader:
     def __init__(self) -> None:
         self._lines: list[tuple[int, int, str]] = []
 
-    def add(self, packet: av.Packet) -> None:
+    def add(self, packet: av.Packet[Any]) -> None:
         """One packet of a text stream; raises av.error.FFmpegError if it cannot be read."""
         if packet.pts is None or packet.size == 0 or len(self._lines) >= MAX_LINES:
             return

@@ -1,0 +1,27 @@
+// The whole project on Railway: `railway config plan` shows what would change, `railway config
+// apply` changes it. This form has no pre-deploy command, so the relay migrates before it starts;
+// draining and overlap are set by Railway's own variables.
+import { defineRailway, postgres, project, redis, service } from "railway/iac";
+
+export default defineRailway(() => {
+  // Needs pgvector: choose an image or template that has it.
+  const database = postgres("postgres");
+  const broker = redis("redis");
+  const shared = {
+    DATABASE_URL: database.env.DATABASE_URL,
+    REDIS_URL: broker.env.REDIS_URL,
+    STORAGE_URL: "s3://scenebook",
+    RAILWAY_DOCKERFILE_PATH: "infra/Dockerfile",
+    RAILWAY_DEPLOYMENT_OVERLAP_SECONDS: "20",
+  };
+  const worker = service("worker", {
+    start:
+      "/bin/sh -c 'exec python -m celery -A worker.app worker --without-gossip --without-mingle -O fair'",
+    env: { ...shared, RAILWAY_DEPLOYMENT_DRAINING_SECONDS: "60" },
+  });
+  const relay = service("relay", {
+    start: "/bin/sh -c 'scenebook migrate && exec python -m worker.relay'",
+    env: { ...shared, RAILWAY_DEPLOYMENT_DRAINING_SECONDS: "10" },
+  });
+  return project("scenebook", { resources: [database, broker, worker, relay] });
+});

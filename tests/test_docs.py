@@ -1,0 +1,112 @@
+"""What the documentation names exists: commands, options, make targets, files, settings."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from scenebook.cli import demo, doctor, reference, up
+from scenebook.cli.commands import app
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+COMMANDS = typer.main.get_command(app)
+REGISTERED = (demo, doctor, reference, up)  # imported because they register their commands
+
+
+def code_lines(page: Path) -> list[str]:
+    blocks = re.findall(r"^```(?:sh|text)\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.M)
+    spans = re.findall(r"`(scenebook [^`]+|make [^`]+)`", page.read_text("utf-8"))
+    return [line.split("#")[0].strip() for block in blocks for line in block.splitlines()] + spans
+
+
+def documented(program: str) -> list[tuple[str, str]]:
+    return [
+        (page.name, line)
+        for page in PAGES
+        for line in code_lines(page)
+        if line.startswith(f"{program} ")
+    ]
+
+
+@pytest.mark.parametrize(("page", "line"), documented("scenebook"))
+def test_every_documented_command_exists_with_its_options(page: str, line: str) -> None:
+    words = shlex.split(re.sub(r"[\[\]|…]", " ", line.split("  ")[0]))
+    command = COMMANDS.commands.get(words[1])  # type: ignore[attr-defined]
+    assert command is not None, f"{page}: {line}"
+    known = {name for option in command.params for name in option.opts} | {"--json", "--owner"}
+    assert [word for word in words if word.startswith("--") and word not in known] == []
+
+
+def test_every_command_is_documented() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    for name, command in COMMANDS.commands.items():  # type: ignore[attr-defined]
+        assert f"scenebook {name}" in page
+        assert command.help, f"{name} has no help"
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS.commands))  # type: ignore[attr-defined]
+def test_every_command_explains_itself(name: str) -> None:
+    command = COMMANDS.commands[name]  # type: ignore[attr-defined]
+    help_text = command.get_help(click.Context(command, info_name=name))
+    assert "Usage" in help_text
+
+
+def test_every_documented_make_target_exists() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
+    named = {line.split()[1] for _, line in documented("make")}
+    assert named - targets == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text("utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_settings_in_the_readme_are_current() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert reference.BEGIN in text
+    assert reference.with_table(text) == text, "run `make docs`"
+
+
+def test_the_example_file_is_current() -> None:
+    assert (ROOT / ".env.example").read_text("utf-8") == reference.env_example(), "run `make docs`"
+
+
+@pytest.mark.parametrize(
+    "name", ["railway.toml", "infra/railway.worker.toml", "infra/railway.relay.toml"]
+)
+def test_a_deployment_migrates_first_drains_and_gets_its_signals(name: str) -> None:
+    deploy = tomllib.loads((ROOT / name).read_text("utf-8"))["deploy"]
+    assert deploy["preDeployCommand"] == ["scenebook migrate"]
+    assert deploy["drainingSeconds"] > 0
+    assert "exec " in deploy["startCommand"]
+    assert deploy["restartPolicyType"] == "ALWAYS"
+
+
+def test_every_start_command_is_that_of_the_procfile() -> None:
+    lines = (ROOT / "Procfile").read_text("utf-8").splitlines()
+    procfile = dict(line.split(": ", 1) for line in lines)
+    for name in ("worker", "relay"):
+        for file in (f"infra/railway.{name}.toml", ".railway/railway.ts"):
+            assert procfile[name] in (ROOT / file).read_text("utf-8"), file
+    assert procfile["release"] == "scenebook migrate"
+
+
+def test_constraints_pin_every_package_and_fit_the_project() -> None:
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = list(project["dependencies"])
+    for extra, requirements in project["optional-dependencies"].items():
+        wanted += requirements if extra != "benchmarks" else []
+    names = {re.split(r"[\[<>=;, ]", line)[0].lower().replace("_", "-") for line in wanted}
+    assert names - {pin.lower() for pin in pins} == set()
+    assert (pins["torch"], pins["torchvision"]) == ("2.13.0", "0.28.0")

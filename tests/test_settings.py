@@ -1,0 +1,113 @@
+"""Settings are complete or refused, and a refusal names the variable and the way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from scenebook.errors import ConfigurationError
+from scenebook.settings import Settings, child_environment, load
+
+
+def refused(**environ: str) -> str:
+    with pytest.raises(ConfigurationError) as error:
+        load(environ)
+    return str(error.value)
+
+
+def test_the_defaults_of_clip_are_those_of_the_reference() -> None:
+    settings = load({})
+    assert settings.clip_enabled is False
+    assert settings.clip_model_name == "ViT-B-32"
+    assert settings.clip_pretrained == "openai"
+    assert settings.clip_device == "cpu"
+    assert settings.clip_normalize is True
+    assert settings.clip_timeout_s == 2.0
+    assert settings.clip_max_image_size == 224
+    assert settings.clip_cpu_threads is None
+    assert settings.clip_cache_dir == Path("/tmp/clip_cache")
+    assert settings.clip_debug_log is False
+
+
+def test_a_misspelt_variable_is_named_with_the_one_that_was_meant() -> None:
+    message = refused(CLIP_ENABLD="true")
+    assert "CLIP_ENABLD is not a setting" in message
+    assert "Did you mean CLIP_ENABLED?" in message
+
+
+@pytest.mark.parametrize(
+    "name", ["DATABASE_URLS", "JOB_LEASE_SECONDS", "REDIS_UR", "OPENAI_APIKEY"]
+)
+def test_what_is_nearly_ours_is_refused_even_under_a_common_prefix(name: str) -> None:
+    if name == "JOB_LEASE_SECONDS":
+        assert load({name: "1"})  # too far from JOB_LEASE_S to be told from a stranger
+    else:
+        assert name in refused(**{name: "x"})
+
+
+@pytest.mark.parametrize("name", ["JOB_NAME", "MEDIA_ROOT", "OPENAI_ORG_ID", "HOME", "PORT"])
+def test_variables_of_others_are_left_alone(name: str) -> None:
+    assert load({name: "x"}) == load({})
+
+
+@pytest.mark.parametrize("value", ["", "  ", "null", "NULL"])
+def test_empty_and_null_mean_unset(value: str) -> None:
+    settings = load({"CLIP_CPU_THREADS": value, "CLIP_MODEL_NAME": value, "DATABASE_URL": value})
+    assert settings.clip_cpu_threads is None
+    assert settings.clip_model_name == "ViT-B-32"
+    assert settings.database_url is None
+
+
+def test_vectors_are_always_normalised() -> None:
+    message = refused(CLIP_NORMALIZE="false")
+    assert "CLIP_NORMALIZE" in message
+    assert "zero vector would match every query" in message
+
+
+def test_every_malformed_variable_is_named_and_its_value_is_not_shown() -> None:
+    message = refused(CLIP_TIMEOUT_S="soon-s3cret", CLIP_DEVICE="tpu", SCENE_KEYFRAMES="0")
+    assert "CLIP_TIMEOUT_S" in message
+    assert "CLIP_DEVICE" in message
+    assert "SCENE_KEYFRAMES" in message
+    assert "s3cret" not in message
+
+
+def test_a_heartbeat_slower_than_half_the_lease_is_refused() -> None:
+    assert "JOB_BEAT_S" in refused(JOB_BEAT_S="40", JOB_LEASE_S="60")
+
+
+def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("CLIP_ENABLED=true\nCLIP_TIMEOUT_S=5\n")
+    settings = load({"CLIP_TIMEOUT_S": "7"}, env_file=file)
+    assert settings.clip_enabled is True
+    assert settings.clip_timeout_s == 7
+
+
+def test_any_unknown_name_in_the_file_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("SOMETHING=else\n")
+    with pytest.raises(ConfigurationError, match="SOMETHING is not a setting"):
+        load({}, env_file=file)
+
+
+def test_settings_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError):
+        load({}).clip_enabled = True  # type: ignore[misc]
+
+
+def test_a_key_is_not_shown() -> None:
+    settings = load({"OPENAI_API_KEY": "sk-s3cret"})
+    assert "s3cret" not in repr(settings)
+
+
+def test_children_get_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-s3cret")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:s3cret@h/d")
+    assert "s3cret" not in str(child_environment())
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []

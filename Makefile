@@ -52,7 +52,7 @@ $(STAMP): pyproject.toml constraints.txt
 
 .PHONY: test
 test: venv ## Run all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(TESTS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 .PHONY: lint
 lint: venv ## Check format, style, import contracts and types

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from scenebook.child_side import LENGTH, MAX_MESSAGE_BYTES, pack, unpack
+from scenebook.child_side import LENGTH, MAX_MESSAGE_BYTES, unpack
 from scenebook.errors import DeadlineExceeded
 
 READ_BYTES = 1 << 20
@@ -36,9 +36,9 @@ class Pipes:
         os.set_blocking(self._input, False)
         os.set_blocking(self._output, False)
 
-    def send(self, message: dict[str, Any], deadline: float) -> None:
-        """Write one message."""
-        rest = memoryview(pack(message))
+    def send(self, packed: bytes, deadline: float) -> None:
+        """Write one message that `pack` made."""
+        rest = memoryview(packed)
         while rest:
             self._wait(self._input, select.POLLOUT, deadline)
             try:

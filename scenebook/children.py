@@ -22,8 +22,8 @@ import structlog
 
 from scenebook import errors
 from scenebook.child_pipes import Pipes
-from scenebook.child_side import EXIT_OUT_OF_MEMORY, serve
-from scenebook.errors import ChildDied, DeadlineExceeded, ScenebookError
+from scenebook.child_side import EXIT_OUT_OF_MEMORY, pack, serve
+from scenebook.errors import ChildDied, DeadlineExceeded, InvalidInput, ScenebookError
 from scenebook.settings import child_environment
 
 __all__ = ["Child", "serve"]
@@ -98,16 +98,18 @@ class Child:
 
         Starting the child, where needed, has its own limit. Raises DeadlineExceeded (the child's
         whole process group is gone by then), ChildDied (it ended, was killed, broke the protocol or
-        outgrew its memory) or the ScenebookError that the child's handler raised.
+        outgrew its memory), InvalidInput (the message cannot be packed) or the ScenebookError that
+        the child's handler raised.
         """
         began = time.monotonic()
+        packed = _packed(message)
         if not self._turn.acquire(timeout=timeout_s):
             raise DeadlineExceeded(f"The {self._name} child was busy for {timeout_s:g} s.")
         try:
             waited_s = time.monotonic() - began
             process = self._running()
             deadline = time.monotonic() + max(0.0, timeout_s - waited_s)
-            return self._exchange(process, message, deadline, on_progress)
+            return self._exchange(process, packed, deadline, on_progress)
         except DeadlineExceeded:
             raise DeadlineExceeded(f"Timeout after {timeout_s:.1f}s") from None
         finally:
@@ -177,14 +179,14 @@ class Child:
     def _exchange(
         self,
         process: subprocess.Popen[bytes],
-        message: dict[str, Any],
+        packed: bytes,
         deadline: float,
         on_progress: Progress | None,
     ) -> dict[str, Any]:
         answered = False
         try:
             pipes = self._pipes(process)
-            pipes.send(message, deadline)
+            pipes.send(packed, deadline)
             while "progress" in (answer := pipes.receive(deadline)):
                 if on_progress is not None:
                     on_progress(answer["progress"])
@@ -241,6 +243,14 @@ class Child:
         if self._process is process:
             self._process = None
         log.info("child_ended", child=self._name, pid=process.pid, status=process.returncode)
+
+
+def _packed(message: dict[str, Any]) -> bytes:
+    try:
+        return pack(message)
+    except (TypeError, ValueError, OverflowError) as error:
+        # A lone surrogate in a text, for example: the message's fault, not the child's.
+        raise InvalidInput(f"The message cannot be sent to a child process: {error}.") from error
 
 
 def _reply(answer: dict[str, Any]) -> dict[str, Any] | ScenebookError:

@@ -113,7 +113,9 @@ class Settings(BaseSettings):
     clip_enabled: bool = Field(False, description="Embed each scene's best frame with CLIP.")
     clip_model_name: str = Field("ViT-B-32", description="open_clip architecture.")
     clip_pretrained: str = Field(
-        "openai", description="open_clip weights tag, or a path to a checkpoint."
+        "openai",
+        description="open_clip weights tag, a checkpoint file, or a directory with "
+        "open_clip_config.json and weights.",
     )
     clip_device: Literal["cpu", "cuda"] = Field(
         "cpu", description="cuda falls back to cpu, with a warning, where there is none."

@@ -17,7 +17,7 @@ from scenebook.embedded.redis import EmbeddedRedis
 from scenebook.settings import Settings
 from tests.pipelines import Pipeline, a_pipeline, settings_for
 from tests.postgres import Server, a_server, make_template
-from tests.stack import Stack
+from tests.stack import Stack, short_leases
 
 ALICE = UUID("a11ce000-0000-4000-8000-000000000001")
 BOB = UUID("b0b00000-0000-4000-8000-000000000002")
@@ -91,17 +91,6 @@ def pipeline(settings: Settings) -> Iterator[Pipeline]:
 def stack(settings: Settings, redis_url: str) -> Iterator[Stack]:
     """Room for real workers and relays, with short leases and an empty broker."""
     redis.Redis(unix_socket_path=redis_url.removeprefix("redis+socket://")).flushall()
-    changes = {
-        "redis_url": redis_url,
-        "log_format": "json",
-        "log_level": "WARNING",
-        "job_lease_s": 2.0,
-        "job_beat_s": 0.4,
-        "job_republish_s": 2.0,
-        "relay_interval_s": 0.1,
-        "clip_enabled": True,
-        "clip_model_name": "fake",
-    }
-    made = Stack(settings.model_copy(update=changes))
+    made = Stack(settings.model_copy(update=short_leases(redis_url)))
     yield made
     made.close()

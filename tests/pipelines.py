@@ -81,4 +81,3 @@ class Pipeline:
     def _unfinished(self) -> bool:
         with self.relay.across_owners() as tx:
             return jobs.unfinished(tx) > 0
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,12 @@ class Server:
     def url(self, database: str) -> str:
         """The URL in the form that both libpq and SQLAlchemy read."""
         return self._embedded.url(database).replace("+psycopg", "", 1)
+
+    def restart(self, *, after_s: float) -> None:
+        """Stop the server, breaking every connection, and start it again later."""
+        self._embedded.stop()
+        time.sleep(after_s)
+        self._embedded.start()
 
     def run(self, statement: str) -> None:
         """One statement outside any transaction, as `create database` needs it."""

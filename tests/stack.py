@@ -24,6 +24,21 @@ from scenebook.videos import add_video, get_video
 PATIENCE_S = 60
 
 
+def short_leases(redis_url: str) -> dict[str, object]:
+    """Changes to the settings that make a lost worker noticed within seconds."""
+    return {
+        "redis_url": redis_url,
+        "log_format": "json",
+        "log_level": "WARNING",
+        "job_lease_s": 2.0,
+        "job_beat_s": 0.4,
+        "job_republish_s": 2.0,
+        "relay_interval_s": 0.1,
+        "clip_enabled": True,
+        "clip_model_name": "fake",
+    }
+
+
 def environment(settings: Settings) -> dict[str, str]:
     """The environment that gives a process these settings."""
     ours = {name.upper() for name in Settings.model_fields}

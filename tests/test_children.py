@@ -141,6 +141,15 @@ def test_errors_cross_with_their_class_code_and_message(child: Child) -> None:
     assert child.restarts == 0
 
 
+def test_a_message_that_cannot_be_sent_costs_no_child(child: Child) -> None:
+    child.start()
+    pid = child.pid
+    for payload in ("lone surrogate \ud800", object(), 1 << 80):
+        with pytest.raises(InvalidInput, match="cannot be sent"):
+            child.request({"op": "echo", "payload": payload}, timeout_s=10)
+    assert child.pid == pid
+
+
 def test_a_child_out_of_memory_dies_alone(child: Child) -> None:
     with pytest.raises(ChildDied, match="ran out of memory") as own:
         child.request({"op": "fail", "kind": "memory"}, timeout_s=10)

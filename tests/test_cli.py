@@ -1,14 +1,11 @@
-"""The command line as a person uses it: its own processes, its own embedded servers."""
+"""The command line as a person uses it beside a running `scenebook up`."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -18,88 +15,9 @@ from typing import Any
 import psutil
 import pytest
 
-from scenebook.embedded import adopt_running
-from scenebook.settings import process_environment
+from tests.commands import PATIENCE_S, ROOT, VIDEO, Scenebook, assert_gone
 
-ROOT = Path(__file__).resolve().parents[1]
-VIDEO = ROOT / "tests" / "media" / "composite_dev.mp4"
-COMMAND = [sys.executable, "-c", "from scenebook.cli import main; main()"]
-# Each start takes a second or two on a busy machine; nothing here waits for a deadline of ours.
-PATIENCE_S = 150
-
-pytestmark = [pytest.mark.xdist_group("cli"), pytest.mark.timeout(300)]
-
-
-class Scenebook:
-    """Runs commands on one data directory."""
-
-    def __init__(self, home: Path, **environ: str) -> None:
-        self.home = home
-        ours = {
-            "SCENEBOOK_DATA_DIR": str(home),
-            "SCENEBOOK_OWNER": "alice",
-            "TEXT_EMBEDDING_PROVIDER": "fake",
-            "TRANSCRIPTION_PROVIDER": "off",
-        }
-        self.environ = process_environment(ours | environ)
-
-    def run(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [*COMMAND, *words],
-            env=self.environ,
-            cwd=self.home.parent,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_S,
-            check=False,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done
-
-    def json(self, *words: str, code: int = 0) -> Any:
-        return json.loads(self.run(*words, "--json", code=code).stdout)
-
-    def error(self, *words: str) -> str:
-        done = self.run(*words, code=1)
-        assert "Traceback" not in done.stderr
-        return done.stderr
-
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
-        """A command in a session of its own, as a terminal would start it."""
-        with (self.home.parent / "up.log").open("wb") as log:
-            return subprocess.Popen(
-                [*COMMAND, *words],
-                env=self.environ,
-                cwd=self.home.parent,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-
-    def wait_until_up(self, process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-        """The four processes below a running `up`."""
-        deadline = time.monotonic() + PATIENCE_S
-        children: list[psutil.Process] = []
-        while len(children) < 4 or adopt_running(self.home) is None:
-            assert process.poll() is None, (self.home.parent / "up.log").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-            children = psutil.Process(process.pid).children()
-        return psutil.Process(process.pid).children(recursive=True)
-
-
-def assert_gone(processes: list[psutil.Process]) -> None:
-    deadline = time.monotonic() + 40
-    while left := [one for one in processes if _runs(one)]:
-        assert time.monotonic() < deadline, f"left behind: {left}"
-        time.sleep(0.1)
-
-
-def _runs(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
@@ -238,61 +156,3 @@ def test_errors_name_one_remedy(running: Scenebook, tmp_path: Path) -> None:
     assert "cannot be reached" in nowhere.error("status")
     error = json.loads(running.run("scenes", "nothing", "--json", code=1).stderr)
     assert error["error"]["code"] == "not_found"
-
-
-def test_the_doctor_explains_a_database_that_cannot_be_reached(tmp_path: Path) -> None:
-    commands = Scenebook(tmp_path / "d", DATABASE_URL="postgresql://u:s3cret@localhost:1/nowhere")
-    done = commands.run("doctor", "--json", code=1)
-    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
-    assert checks["database"]["verdict"] == "fail"
-    assert "DATABASE_URL" in checks["database"]["remedy"]
-    assert "s3cret" not in done.stdout
-
-
-def test_a_killed_up_leaves_nothing_behind_and_the_next_one_starts(tmp_path: Path) -> None:
-    commands = Scenebook(tmp_path / "data")
-    up = commands.start("up")
-    children = commands.wait_until_up(up)
-    os.kill(up.pid, signal.SIGKILL)
-    up.wait()
-    assert_gone(children)
-    assert commands.json("status") == []
-
-
-def test_a_dead_worker_is_started_again(tmp_path: Path) -> None:
-    commands = Scenebook(tmp_path / "data")
-    up = commands.start("up")
-    try:
-        commands.wait_until_up(up)
-        worker = _worker_of(up)
-        worker.kill()
-        worker.wait(PATIENCE_S)
-        deadline = time.monotonic() + PATIENCE_S
-        while (again := _worker_of(up)) is None or again.pid == worker.pid:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-    finally:
-        up.terminate()
-        assert up.wait(PATIENCE_S) == 0
-
-
-def _worker_of(up: subprocess.Popen[bytes]) -> Any:
-    for child in psutil.Process(up.pid).children():
-        try:
-            if "worker.app" in child.cmdline():
-                return child
-        except psutil.Error:
-            continue
-    return None
-
-
-def test_the_demo_shows_everything_and_indexes_the_same_bytes_once(tmp_path: Path) -> None:
-    commands = Scenebook(tmp_path / "data", TEXT_EMBEDDING_PROVIDER="local")
-    first = commands.run("demo")
-    for stage in ("probe", "segment", "transcribe", "visual clip", "embed text", "finalize"):
-        assert stage in first.stderr
-    assert "CLIP_ENABLED is false" in first.stdout
-    assert first.stdout.count("transcript 0.") >= 3
-    second = commands.run("demo")
-    assert "not indexed again" in second.stderr
-    assert adopt_running(commands.home) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 from pathlib import Path
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import psutil
 import psycopg
@@ -13,23 +13,28 @@ import pytest
 import redis
 
 from scenebook.model import VideoStatus
-from scenebook.settings import Settings
-from tests.pipelines import a_pipeline
+from tests.pipelines import a_pipeline, settings_for
+from tests.postgres import Server, a_server, make_template
 from tests.snapshots import open_jobs, snapshot
-from tests.stack import Stack, kill_family
+from tests.stack import Stack, kill_family, short_leases
 from worker.pipeline import failpoints
 
 VIDEO = Path(__file__).parent / "media" / "composite_dev.mp4"
+ALICE = uuid4()
+
+Rows = dict[str, list[dict[str, object]]]
 
 
-@pytest.fixture
-def undisturbed(stack: Stack, bob: UUID, settings: Settings) -> dict[str, object]:
-    """What a run without faults stores, for another owner."""
-    calm = settings.model_copy(update={"clip_enabled": True, "clip_model_name": "fake"})
-    assert calm.database_url is not None
-    with a_pipeline(calm) as pipeline:
-        video = pipeline.index(VIDEO, owner_id=bob)
-    return snapshot(calm.database_url, video.id)
+@pytest.fixture(scope="module")
+def undisturbed(postgres_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Rows:
+    """What a run without faults stores."""
+    with postgres_server.database() as url:
+        calm = settings_for(
+            url, tmp_path_factory.mktemp("calm"), clip_enabled=True, clip_model_name="fake"
+        )
+        with a_pipeline(calm) as pipeline:
+            video = pipeline.index(VIDEO, owner_id=ALICE)
+        return snapshot(url, video.id)
 
 
 def pool_process(worker: subprocess.Popen[bytes]) -> psutil.Process:
@@ -39,7 +44,7 @@ def pool_process(worker: subprocess.Popen[bytes]) -> psutil.Process:
 
 @pytest.mark.parametrize("place", failpoints.NAMES)
 def test_a_worker_killed_at_a_failpoint_leaves_exactly_the_rows_of_an_undisturbed_run(
-    place: str, stack: Stack, alice: UUID, undisturbed: dict[str, object], tmp_path: Path
+    place: str, stack: Stack, alice: UUID, undisturbed: Rows, tmp_path: Path
 ) -> None:
     armed = tmp_path / "armed"
     armed.touch()
@@ -54,7 +59,7 @@ def test_a_worker_killed_at_a_failpoint_leaves_exactly_the_rows_of_an_undisturbe
 
 
 def test_a_whole_worker_that_is_lost_is_replaced_by_another(
-    stack: Stack, alice: UUID, undisturbed: dict[str, object], tmp_path: Path
+    stack: Stack, alice: UUID, undisturbed: Rows, tmp_path: Path
 ) -> None:
     stack.start_relay()
     first = stack.start_worker()
@@ -68,7 +73,7 @@ def test_a_whole_worker_that_is_lost_is_replaced_by_another(
 
 
 def test_a_worker_paused_beyond_its_lease_writes_nothing_when_it_wakes(
-    stack: Stack, alice: UUID, undisturbed: dict[str, object]
+    stack: Stack, alice: UUID, undisturbed: Rows
 ) -> None:
     stack.start_relay()
     worker = stack.start_worker()
@@ -121,3 +126,25 @@ def test_sigterm_hands_the_running_job_back_at_once(stack: Stack, alice: UUID) -
     assert running == (0,)
     stack.start_worker()
     assert stack.settled(video).status is VideoStatus.READY
+
+
+def test_postgres_that_is_gone_for_five_seconds_costs_nothing_but_time(
+    redis_url: str, tmp_path: Path, undisturbed: Rows
+) -> None:
+    with a_server() as server:
+        make_template(server)
+        with server.database() as url:
+            settings = settings_for(url, tmp_path, **short_leases(redis_url))
+            stack = Stack(settings)
+            try:
+                stack.start_relay()
+                stack.start_worker()
+                video = stack.add(VIDEO, owner_id=ALICE)
+                stack.wait(
+                    lambda: stack.now(video).status is VideoStatus.PROCESSING, "the first job"
+                )
+                server.restart(after_s=5)
+                assert stack.settled(video).status is VideoStatus.READY
+                assert snapshot(url, video.id) == undisturbed
+            finally:
+                stack.close()

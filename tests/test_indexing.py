@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections import Counter
 from pathlib import Path
 from uuid import UUID
@@ -78,7 +79,7 @@ def test_a_video_with_subtitles_becomes_scenes_with_words_and_pictures(
         assert len(scenes) >= 9
         assert [scene.scene_index for scene in scenes] == list(range(len(scenes)))
         assert scenes[0].start_ms == 0
-        assert all(a.end_ms == b.start_ms for a, b in zip(scenes, scenes[1:], strict=False))
+        assert all(a.end_ms == b.start_ms for a, b in itertools.pairwise(scenes))
         assert all(scene.keyframes and scene.keyframes[0].rank == 0 for scene in scenes)
         for scene in scenes:
             assert all(scene.start_ms <= one.at_ms < scene.end_ms for one in scene.keyframes)

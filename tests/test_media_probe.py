@@ -142,14 +142,14 @@ def test_pixels_that_are_not_square_are_made_so(tmp_path: Path) -> None:
 
 
 def test_odd_sizes_and_full_chroma_are_read(tmp_path: Path) -> None:
-    found = read("odd_321x241_yuv444.mp4", tmp_path)
+    pictures = [clips.texture(1, width=321, height=241)] * 10
+    found = segmented(clips.write(tmp_path / "odd.mp4", pictures, pixels="yuv444p"))
     assert (found.info.width, found.info.height) == (321, 241)
     assert found.scenes[0].keyframes[0].width == 321
 
 
-@pytest.mark.parametrize("name", ["delayed_start.mp4", "unordered.mov"])
-def test_times_start_at_zero_and_go_forward(name: str, tmp_path: Path) -> None:
-    found = read(name, tmp_path)
+def test_times_start_at_zero_and_go_forward(tmp_path: Path) -> None:
+    found = read("unordered.mov", tmp_path)
     assert found.scenes[0].start_ms == 0
     assert found.scenes[-1].end_ms == found.decoded_ms <= 1000
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -216,7 +217,7 @@ def test_keyframes_are_spread_over_the_scene_and_ranked(tmp_path: Path) -> None:
     scores = [k.quality["quality_score"] for k in scene.keyframes]
     assert scores == sorted(scores, reverse=True)
     times = sorted(k.at_ms for k in scene.keyframes)
-    assert min(b - a for a, b in zip(times, times[1:], strict=False)) >= 1500
+    assert min(b - a for a, b in itertools.pairwise(times)) >= 1500
 
 
 def test_only_the_chosen_pictures_and_the_sound_are_left_behind(tmp_path: Path) -> None:

@@ -170,7 +170,8 @@ def check_broker(url: str) -> Check:
 
     parts = urlsplit(url)
     plain = f"unix://{parts.path}" if parts.scheme == "redis+socket" else url
-    shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    host = parts.netloc.rpartition("@")[2]  # without a password
+    shown = f"{parts.scheme}://{host}{parts.path}"
     try:
         with closing(
             redis.Redis.from_url(plain, socket_timeout=3, socket_connect_timeout=3)

@@ -165,7 +165,7 @@ def scenes(video: VideoText, owner: Owner = None, as_json: AsJson = False) -> No
         rows = videos.scenes_of(place.database, owner_id=place.owner_id, video_id=found.id)
         answer(
             [shapes.scene_shape(scene) for scene in rows],
-            tables.scenes_table(rows),
+            tables.scenes_table(rows, width=answers().width),
             as_json=as_json,
         )
 
@@ -188,7 +188,7 @@ def search_command(
     with working_as(owner) as place, notes().status("Searching…"):
         within = find_video(place, video).id if video is not None else None
         (found,) = search(place, [text], channels=channel, limit=limit, video_id=within)
-        answer(shapes.answer_shape(text, found), tables.hits_table(text, found), as_json=as_json)
+        answer(shapes.answer_shape(text, found), tables.hits_list(text, found), as_json=as_json)
 
 
 @app.command()

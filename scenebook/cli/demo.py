@@ -47,7 +47,7 @@ def demo(
         found = indexed(place, path)
         scenes = videos.scenes_of(place.database, owner_id=place.owner_id, video_id=found.id)
         say.rule("2. Scenes")
-        say.print(tables.scenes_table(scenes))
+        say.print(tables.scenes_table(scenes, width=say.width))
         say.rule("3. Search")
         show_searches(place, found, scenes, shipped=video is None)
     where = f" Its data stays in {place.settings.scenebook_data_dir}." if place.own_servers else ""
@@ -92,7 +92,7 @@ def show_searches(place: Workplace, video: Video, scenes: list[Scene], *, shippe
     with notes().status("Loading the text model…"):
         found = search(place, queries, limit=HITS, video_id=video.id)
     for text, one in zip(queries, found, strict=True):
-        answers().print(tables.hits_table(text, one))
+        answers().print(tables.hits_list(text, one))
         answers().print()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from scenebook.cli import checks
@@ -42,7 +41,7 @@ def doctor(owner: Owner = None, as_json: AsJson = False) -> None:
                 for check in found
             ],
         },
-        _table(found),
+        _list(found),
         as_json=as_json,
     )
     if not healthy:
@@ -78,13 +77,12 @@ def _server_checks(settings: Settings) -> Iterator[Check]:
         yield Check("embedded servers", Verdict.FAIL, str(error), remedy)
 
 
-def _table(found: list[Check]) -> Table:
-    table = Table("check", "", "found", "to mend it", box=None, pad_edge=False)
+def _list(found: list[Check]) -> Text:
+    lines = Text()
     for check in found:
-        table.add_row(
-            check.name,
-            Text(check.verdict, style=STYLES[check.verdict]),
-            Text(check.detail),
-            Text(check.remedy or ""),
-        )
-    return table
+        lines.append(f"{check.verdict:<5}", STYLES[check.verdict])
+        lines.append(f"{check.name}", "bold").append(f": {check.detail}\n")
+        if check.remedy:
+            lines.append(f"     → {' '.join(check.remedy.split())}\n")
+    lines.rstrip()
+    return lines

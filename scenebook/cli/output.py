@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 
 # Without a terminal a table is as wide as it needs, so that grep and scripts see whole lines.
-PIPE_WIDTH = 220
+PIPE_WIDTH = 160
 
 
 def answers() -> Console:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:  # searching loads much, and most commands do not search
     from scenebook.search import SearchAnswer
 
 STATUS_STYLE = {"ready": "green", "partial": "yellow", "failed": "red", "cancelled": "dim"}
-WORDS = 60
+WORDS = 66
+# Below this many characters a table of scenes would be cut; they are listed then.
+WIDE = 125
 
 
 def clock(ms: int | None) -> str:
@@ -75,27 +77,53 @@ def progress_table(video: Video, progress: Progress) -> RenderableType:
     return Group(*lines, Text(), stages, Text(), channels)
 
 
-def scenes_table(scenes: Sequence[Scene]) -> RenderableType:
-    """The scenes of one video, and why a channel is missing where it is."""
+def scenes_table(scenes: Sequence[Scene], *, width: int) -> RenderableType:
+    """The scenes of one video, and why a channel is missing where it is; `width` in characters."""
     if not scenes:
         return Text("No scenes yet. `scenebook status VIDEO` shows how far it is.")
-    table = Table(
-        "scene", "time", "best frame", "quality", "words", *[c.value for c in Channel],
-        box=None, pad_edge=False,
-    )  # fmt: skip
+    listing = _scene_rows(scenes) if width >= WIDE else _scene_lines(scenes)
+    return Group(listing, *missing_channels(scenes))
+
+
+def _scene_rows(scenes: Sequence[Scene]) -> RenderableType:
+    table = Table(box=None, pad_edge=False)
+    for name in ("scene", "time", "best frame", "quality"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("words", no_wrap=True, overflow="ellipsis")
+    for channel in Channel:
+        table.add_column(channel.value, no_wrap=True)
     for scene in scenes:
-        best = scene.keyframes[0] if scene.keyframes else None
-        quality = best.quality.get("quality_score") if best else None
         states = {state.channel: state for state in scene.channels}
         table.add_row(
-            str(scene.scene_index),
-            f"{clock(scene.start_ms)}-{clock(scene.end_ms)}",
-            clock(best.at_ms) if best else "–",
-            "–" if quality is None else f"{quality:.2f}",
+            *_scene_head(scene),
             escape(excerpt(scene.transcript)),
             *[_channel(states.get(channel)) for channel in Channel],
         )
-    return Group(table, *missing_channels(scenes))
+    return table
+
+
+def _scene_lines(scenes: Sequence[Scene]) -> RenderableType:
+    lines = Text()
+    for scene in scenes:
+        index, time, best, quality = _scene_head(scene)
+        states = {state.channel: state for state in scene.channels}
+        lines.append(f"{index:>4}  {time}", "bold").append(f"  best {best}  quality {quality}\n")
+        if scene.transcript:
+            lines.append(f"      “{excerpt(scene.transcript)}”\n")
+        parts = [Text(f"{one} ").append(_channel(states.get(one))) for one in Channel]
+        lines.append("      ").append(Text(", ").join(parts)).append("\n")
+    return lines
+
+
+def _scene_head(scene: Scene) -> tuple[str, str, str, str]:
+    best = scene.keyframes[0] if scene.keyframes else None
+    score = best.quality.get("quality_score") if best else None
+    return (
+        str(scene.scene_index),
+        f"{clock(scene.start_ms)}-{clock(scene.end_ms)}",
+        clock(best.at_ms) if best else "–",
+        "–" if score is None else f"{score:.2f}",
+    )
 
 
 def missing_channels(scenes: Sequence[Scene]) -> list[Text]:
@@ -141,29 +169,22 @@ def _explanation(channel: Channel, status: ChannelStatus) -> str:
     return EXPLANATIONS.get(status, "no reason was recorded")
 
 
-def hits_table(text: str, answer: SearchAnswer) -> RenderableType:
+def hits_list(text: str, answer: SearchAnswer) -> RenderableType:
     """The hits of one search with the reasons for each."""
-    lines: list[RenderableType] = [Text.assemble("“", (text, "bold"), "”")]
-    if answer.hits:
-        table = Table("video", "scene", "time", "score", "why", "words", box=None, pad_edge=False)
-        for hit in answer.hits:
-            why = ", ".join(
-                f"{one.channel} {one.similarity:.2f} (#{one.rank})" for one in hit.reasons
-            )
-            table.add_row(
-                escape(excerpt(hit.title, 30)),
-                str(hit.scene_index),
-                f"{clock(hit.start_ms)}-{clock(hit.end_ms)}",
-                f"{hit.score:.3f}",
-                why,
-                escape(excerpt(hit.transcript or hit.description)),
-            )
-        lines.append(table)
-    else:
-        lines.append(Text("No scene matches."))
+    lines = Text.assemble("“", (text, "bold"), "”\n")
+    for place, hit in enumerate(answer.hits, start=1):
+        why = ", ".join(f"{one.channel} {one.similarity:.2f} (#{one.rank})" for one in hit.reasons)
+        lines.append(f"{place:>3}. {clock(hit.start_ms)}-{clock(hit.end_ms)}", "bold")
+        lines.append(f"  {why}  score {hit.score:.3f}\n")
+        lines.append(f"     {excerpt(hit.title, 30)}, scene {hit.scene_index}")
+        words = hit.transcript or hit.description
+        lines.append(f": “{excerpt(words)}”\n" if words else "\n")
+    if not answer.hits:
+        lines.append("No scene matches.\n")
     for channel, reason in answer.degraded.items():
-        lines.append(Text(f"{channel} did not take part: {reason}", style="yellow"))
-    return Group(*lines)
+        lines.append(f"{channel} did not take part: {reason}\n", "yellow")
+    lines.rstrip()
+    return lines
 
 
 def _status(status: str) -> Text:

@@ -65,14 +65,10 @@ class ClipModel:
             ) from error
         self._torch = torch
         torch.set_num_threads(threads)
-        if device == "cuda" and not torch.cuda.is_available():
-            log.warning("CLIP_DEVICE=cuda, but torch finds no CUDA device: CLIP runs on the CPU.")
-            device = "cpu"
-        self._device = device
-        directory = Path(pretrained)
-        local = directory.is_dir()
-        name = f"local-dir:{directory}" if local else model_name
-        self._model = _create(name, pretrained, device=device, cache_dir=cache_dir, local=local)
+        self._device = _present(device)
+        checkpoint = Path(pretrained)
+        name = f"local-dir:{checkpoint}" if checkpoint.is_dir() else model_name
+        self._model = _create(name, pretrained, device=self._device, cache_dir=cache_dir)
         self._tokenizer = open_clip.get_tokenizer(name)
         preprocessing: dict[str, Any] = self._model.visual.preprocess_cfg
         self._transform = image_transform_v2(PreprocessCfg(**preprocessing), is_train=False)
@@ -81,11 +77,11 @@ class ClipModel:
         self._short_side = max(max_image_size, input_size)
         dimensions, input_s = self._measure(input_size)
         self.loaded = LoadedModel(
-            model=directory.name if local else model_name,
-            weights=identity(directory) if directory.exists() else pretrained,
+            model=checkpoint.name if checkpoint.is_dir() else model_name,
+            weights=_weights(name, checkpoint),
             revision=_revision(preprocessing, input_size, self._short_side),
             dimensions=dimensions,
-            device=device,
+            device=self._device,
             input_s=input_s,
         )
 
@@ -114,10 +110,27 @@ class ClipModel:
         return int(dimensions), time.perf_counter() - began
 
 
-def _create(name: str, pretrained: str, *, device: str, cache_dir: str, local: bool) -> Any:
+def _present(device: str) -> str:
+    import torch
+
+    if device == "cuda" and not torch.cuda.is_available():
+        log.warning("CLIP_DEVICE=cuda, but torch finds no CUDA device: CLIP runs on the CPU.")
+        return "cpu"
+    return device
+
+
+def _weights(name: str, checkpoint: Path) -> str:
+    """A tag of open_clip's table as it is; a local checkpoint by its content."""
+    if name.startswith("hf-hub:"):
+        return "hub"  # the name says which; CLIP_PRETRAINED is not used
+    return identity(checkpoint) if checkpoint.exists() else str(checkpoint)
+
+
+def _create(name: str, pretrained: str, *, device: str, cache_dir: str) -> Any:
     import open_clip
 
-    known = local or Path(pretrained).is_file() or name.startswith(("hf-hub:", "local-dir:"))
+    # `local-dir:` and `hf-hub:` bring their own configuration, and a file is in no table.
+    in_table = ":" not in name and not Path(pretrained).is_file()
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="QuickGELU mismatch")
@@ -126,7 +139,7 @@ def _create(name: str, pretrained: str, *, device: str, cache_dir: str, local: b
                 pretrained=None if ":" in name else pretrained,
                 device=device,
                 cache_dir=cache_dir,
-                force_quick_gelu=not known and uses_quick_gelu(name, pretrained),
+                force_quick_gelu=in_table and uses_quick_gelu(name, pretrained),
                 require_pretrained=True,
             )
     # open_clip, torch, safetensors and the hub raise whatever they like for bad or absent weights.

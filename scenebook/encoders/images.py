@@ -63,8 +63,10 @@ class ImageEncoder:
             return [ImageVector(ChannelStatus.DISABLED) for _ in images]
         answers = dict.fromkeys(range(len(images)), ImageVector(ChannelStatus.NO_FRAME))
         pictures = {place: image for place, image in enumerate(images) if image is not None}
-        waiting, alone = deque(pictures), 0
+        waiting, alone, kills = deque(pictures), 0, self._inference.kills
         while waiting:
+            if self._inference.kills != kills:
+                raise ChildDied("The inference child was stopped.")
             if not self._breaker.allows():
                 answers |= _all(waiting, ChannelStatus.CIRCUIT_OPEN, self._circuit_open())
                 break

@@ -24,7 +24,7 @@ MAX_WAITING_FRAMES = 4000
 class AudioWriter:
     """Takes decoded frames in order and keeps them aligned with the pictures."""
 
-    def __init__(self, stream: AudioStream, path: Path, *, max_duration_s: float) -> None:
+    def __init__(self, path: Path, *, max_duration_s: float) -> None:
         self._path = path
         self._max_samples = round(max_duration_s * RATE)
         self._resampler = av.AudioResampler("s16", "mono", RATE, frame_size=BLOCK)
@@ -40,7 +40,6 @@ class AudioWriter:
         self._heard_s = 0.0
         self._started = False
         self._loudest = 0.0
-        self._time_base = stream.time_base
 
     def align(self, zero_s: float) -> None:
         """Set the time of the first picture, in the container's seconds."""

@@ -35,7 +35,7 @@ class GradualThresholds:
     alike: float = 0.65
     floor: float = 14.0
     flat_contrast: float = 8.0
-    step_share: float = 0.65
+    step_share: float = 0.6
     step_ms: int = 80
     windows: tuple[int, ...] = (3, 4, 6, 9, 13, 19, 25)
     outside_steps: int = 5
@@ -62,6 +62,7 @@ class GradualCuts:
         self._thumbs: list[Thumb] = []
         self._times: list[int] = []
         self._changes: list[float] = []
+        self._paths: list[float] = []  # running sum of the changes
         self._found: list[_Window] = []
 
     def process(self, frame: FrameFeatures | None) -> list[Cut]:
@@ -77,8 +78,9 @@ class GradualCuts:
         self._thumbs.append(frame.thumb)
         self._times.append(frame.at_ms)
         self._changes.append(change)
+        self._paths.append(change + (self._paths[-1] if self._paths else 0.0))
         if len(self._times) > max(self._limits.windows) + 2 * self._limits.outside_steps + 2:
-            del self._thumbs[0], self._times[0], self._changes[0]
+            del self._thumbs[0], self._times[0], self._changes[0], self._paths[0]
         self._judge(self._limits.outside_steps)
         return self._settle(frame.at_ms)
 
@@ -102,14 +104,16 @@ class GradualCuts:
 
     def _window(self, first: int, last: int) -> _Window | None:
         limits = self._limits
-        inside = self._changes[first + 1 : last + 1]
-        path = sum(inside)
-        if path < limits.floor or max(inside) > limits.step_share * path:
+        path = self._paths[last] - self._paths[first]
+        if path < limits.floor:
             return None
-        asked = limits.straightness + limits.straightness_of_a_walk / len(inside) ** 0.5
+        asked = limits.straightness + limits.straightness_of_a_walk / (last - first) ** 0.5
         one, other = self._thumbs[first], self._thumbs[last]
         net = difference(one, other)
         if net < max(limits.floor, asked * path):
+            return None
+        inside = self._changes[first + 1 : last + 1]
+        if max(inside) > limits.step_share * path:
             return None
         contrasts = contrast(one), contrast(other)
         fade = is_flat(one, other)

@@ -23,13 +23,13 @@ class HardThresholds:
     flicker do not look calm.
     """
 
-    ratio: float = 1.65
+    ratio: float = 1.6
     floor: float = 8.0
     floor_contrast: float = 0.25
     neighbourhood_ms: int = 400
     flash_ms: int = 320
     flash_return: float = 0.3
-    relit: float = 0.9
+    relit: float = 0.92
 
 
 MIN_NEIGHBOURS = 4

@@ -69,6 +69,9 @@ def luma_of(frame: av.VideoFrame, long_side: int) -> Picture:
     plane = plane_view(frame.planes[0], 8)
     scale = long_side / max(plane.shape)
     size = (max(1, round(plane.shape[1] * scale)), max(1, round(plane.shape[0] * scale)))
+    if scale < 0.5:
+        # A whole factor of two is what area averaging is fast at.
+        plane, scale = _resized(plane, (2 * size[0], 2 * size[1])), 0.5
     return _resized(plane, size, cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
 
 

@@ -21,6 +21,7 @@ from worker.media.opening import Source, open_source
 from worker.media.pictures import thumb_of
 from worker.media.probe import describe, is_encrypted, pixel_aspect
 from worker.media.scenes import SceneBuilder
+from worker.media.sound import SoundTrack
 from worker.media.stills import Stills
 from worker.media.subtitles import SubtitleReader
 from worker.media.types import MediaInfo, MediaLimits, Segmentation
@@ -43,7 +44,11 @@ def segment(path: Path, out_dir: Path, limits: MediaLimits, on_progress: Progres
     cv2.setNumThreads(1)  # the decoder's threads use the cores
     source = open_source(path, limits)
     with source.container:
-        return _Pass(source, out_dir, limits, on_progress).run()
+        reading = _Pass(source, out_dir, limits, on_progress)
+        try:
+            return reading.run()
+        finally:
+            reading.stop()
 
 
 class _Pass:
@@ -62,11 +67,10 @@ class _Pass:
             float(source.video.time_base or 0), float(1 / rate) if rate else None
         )
         self._detector: CutDetector = DifferenceCutDetector()
-        self._audio = (
-            AudioWriter(source.audio, out_dir / AUDIO_NAME, max_duration_s=limits.max_duration_s)
-            if source.audio is not None
-            else None
-        )
+        self._sound: SoundTrack | None = None
+        if source.audio is not None:
+            writer = AudioWriter(out_dir / AUDIO_NAME, max_duration_s=limits.max_duration_s)
+            self._sound = SoundTrack(writer, self._damage)
         self._text = SubtitleReader() if source.subtitles is not None else None
         self._info: MediaInfo | None = None
         self._pool: CandidatePool | None = None
@@ -80,8 +84,8 @@ class _Pass:
         for packet in self._packets():
             if packet.stream is source.video:
                 self._read_video(packet)
-            elif packet.stream is source.audio:
-                self._read_audio(packet)
+            elif packet.stream is source.audio and self._sound is not None:
+                self._sound.add(packet)
             else:
                 self._read_text(packet)
         if self._info is None or self._scenes is None:
@@ -92,7 +96,7 @@ class _Pass:
         for cut in self._detector.process(None):
             self._scenes.cut(cut)
         decoded_ms = max(1, round(1000 * self._clock.end_s))
-        audio_path, silent = self._close_audio()
+        audio_path, silent = self._sound.close() if self._sound is not None else (None, True)
         zero_ms = round(1000 * (self._clock.zero_s or 0.0))
         return Segmentation(
             info=self._info,
@@ -104,6 +108,11 @@ class _Pass:
             subtitles=self._text.utterances(zero_ms, decoded_ms) if self._text else (),
             damage=self._damage.sentence(decoded_ms, self._info.duration_ms),
         )
+
+    def stop(self) -> None:
+        """Leave no thread behind that uses the file."""
+        if self._sound is not None:
+            self._sound.stop()
 
     def _packets(self) -> Iterator[Packet]:
         """Packets of the chosen streams, then an empty one for each to empty its decoder."""
@@ -166,30 +175,10 @@ class _Pass:
     def _begin(self, frame: av.VideoFrame) -> tuple[CandidatePool, SceneBuilder]:
         """What depends on the first picture."""
         self._info = describe(self._source, frame)
-        if self._audio is not None:
-            self._audio.align(self._clock.zero_s or 0.0)
+        if self._sound is not None:
+            self._sound.align(float(self._clock.zero_s or 0.0))
         pool = CandidatePool(self._out_dir, Stills(frame, pixel_aspect(self._source.video)))
         return pool, SceneBuilder(pool, self._limits)
-
-    def _read_audio(self, packet: Packet) -> None:
-        if self._audio is None:
-            return
-        try:
-            frames: Any = packet.decode()
-            for frame in frames:
-                self._audio.add(frame)
-        except (av.error.FFmpegError, ValueError):
-            self._damage.broken_sound += 1
-
-    def _close_audio(self) -> tuple[Path | None, bool]:
-        if self._audio is None:
-            return None, True
-        try:
-            return self._audio.close()
-        except (av.error.FFmpegError, ValueError, OSError) as error:
-            self._audio.abandon()
-            self._damage.notes.append(f"the sound could not be kept ({error})")
-            return None, True
 
     def _read_text(self, packet: Packet) -> None:
         if self._text is None:

@@ -1,0 +1,77 @@
+"""What the command line starts: it stops all of it, survives its death, and the demo runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from scenebook.embedded import adopt_running
+from tests.commands import PATIENCE_S, Scenebook, assert_gone
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def test_the_doctor_explains_a_database_that_cannot_be_reached(tmp_path: Path) -> None:
+    commands = Scenebook(tmp_path / "d", DATABASE_URL="postgresql://u:s3cret@localhost:1/nowhere")
+    done = commands.run("doctor", "--json", code=1)
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert checks["database"]["verdict"] == "fail"
+    assert "DATABASE_URL" in checks["database"]["remedy"]
+    assert "s3cret" not in done.stdout
+
+
+def test_a_killed_up_leaves_nothing_behind_and_the_next_one_starts(tmp_path: Path) -> None:
+    commands = Scenebook(tmp_path / "data")
+    up = commands.start("up")
+    children = commands.wait_until_up(up)
+    os.kill(up.pid, signal.SIGKILL)
+    up.wait()
+    assert_gone(children)
+    assert commands.json("status") == []
+
+
+def test_a_dead_worker_is_started_again(tmp_path: Path) -> None:
+    commands = Scenebook(tmp_path / "data")
+    up = commands.start("up")
+    try:
+        commands.wait_until_up(up)
+        worker = _worker_of(up)
+        worker.kill()
+        worker.wait(PATIENCE_S)
+        deadline = time.monotonic() + PATIENCE_S
+        while (again := _worker_of(up)) is None or again.pid == worker.pid:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+    finally:
+        up.terminate()
+        assert up.wait(PATIENCE_S) == 0
+
+
+def _worker_of(up: subprocess.Popen[bytes]) -> Any:
+    for child in psutil.Process(up.pid).children():
+        try:
+            if "worker.app" in child.cmdline():
+                return child
+        except psutil.Error:
+            continue
+    return None
+
+
+def test_the_demo_shows_everything_and_indexes_the_same_bytes_once(tmp_path: Path) -> None:
+    commands = Scenebook(tmp_path / "data", TEXT_EMBEDDING_PROVIDER="local")
+    first = commands.run("demo")
+    for stage in ("probe", "segment", "transcribe", "visual clip", "embed text", "finalize"):
+        assert stage in first.stderr
+    assert "CLIP_ENABLED is false" in first.stdout
+    assert first.stdout.count("transcript 0.") >= 3
+    second = commands.run("demo")
+    assert "not indexed again" in second.stderr
+    assert adopt_running(commands.home) is None

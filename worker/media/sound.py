@@ -1,0 +1,75 @@
+"""Decodes and writes the sound in a thread of its own, beside the pictures."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from pathlib import Path
+from typing import Any
+
+import av
+
+from worker.media.audio import AudioWriter
+from worker.media.damage import Damage
+
+# Packets that may wait; a second of sound has about fifty.
+MAX_WAITING = 400
+
+
+class SoundTrack:
+    """Takes the packets of the audio stream; FFmpeg works outside the interpreter's lock."""
+
+    def __init__(self, writer: AudioWriter, damage: Damage) -> None:
+        self._writer = writer
+        self._damage = damage
+        self._queue: queue.Queue[Any] = queue.Queue(MAX_WAITING)
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="sound", daemon=True)
+        self._thread.start()
+
+    def add(self, packet: Any) -> None:
+        """One packet, in the order of the file."""
+        self._queue.put(packet)
+
+    def align(self, zero_s: float) -> None:
+        """Set the time of the first picture, in the container's seconds."""
+        self._queue.put(zero_s)
+
+    def stop(self) -> None:
+        """Wait until everything that was added is done."""
+        if self._thread.is_alive():
+            self._queue.put(None)
+            self._thread.join()
+
+    def close(self) -> tuple[Path | None, bool]:
+        """Finish the file: its path, None if there was no sound; and whether it is silent."""
+        self.stop()
+        try:
+            if self._failure is not None:
+                raise self._failure
+            return self._writer.close()
+        except (av.error.FFmpegError, ValueError, OSError) as error:
+            self._writer.abandon()
+            self._damage.notes.append(f"the sound could not be kept ({error})")
+            return None, True
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            if self._failure is not None:
+                continue  # the reader must never wait for a full queue
+            try:
+                if isinstance(item, float):
+                    self._writer.align(item)
+                else:
+                    self._decode(item)
+            except BaseException as error:  # noqa: BLE001 - a thread's door: close() raises it
+                self._failure = error
+
+    def _decode(self, packet: Any) -> None:
+        try:
+            frames = packet.decode()
+        except (av.error.FFmpegError, ValueError):
+            self._damage.broken_sound += 1
+            return
+        for frame in frames:
+            self._writer.add(frame)

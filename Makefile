@@ -67,7 +67,10 @@ format: venv ## Format the code
 	@$(BIN)/ruff check --fix .
 
 .PHONY: bench
-bench: venv ## Print the table of measured figures
+bench: venv ## Print the tables of measured figures (several minutes)
+	@# Without its dependencies: it would put another OpenCV over ours.
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps \
+		--constraint constraints.txt scenedetect
 	@$(BIN)/python -m benchmarks
 
 .PHONY: docs

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -37,7 +38,7 @@ TARGET_MEMORY_MB = 250
 def bare_decode(path: Path) -> None:
     """Decode the first video and sound stream with PyAV and look at nothing."""
     with av.open(str(path)) as container:
-        streams = [*container.streams.video[:1], *container.streams.audio[:1]]
+        streams: list[Any] = [*container.streams.video[:1], *container.streams.audio[:1]]
         for stream in streams:
             stream.thread_type = "AUTO"
         for _frame in container.decode(streams):

@@ -25,7 +25,5 @@ ENCODER_RESTARTS = Counter(
 PUBLISHED = Counter("scenebook_published_total", "Jobs handed to the broker.")
 SWEPT = Counter("scenebook_swept_total", "Expired leases, by what became of the job.", ["outcome"])
 BROKER_ERRORS = Counter("scenebook_broker_errors_total", "Rounds in which the broker was away.")
-QUEUE_DEPTH = Gauge(
-    "scenebook_open_jobs", "Unfinished jobs by stage and state.", ["stage", "state"]
-)
-QUEUE_AGE = Gauge("scenebook_oldest_due_seconds", "Age of the oldest job that is due.")
+OPEN_JOBS = Gauge("scenebook_open_jobs", "Unfinished jobs by stage and state.", ["stage", "state"])
+OLDEST_DUE_SECONDS = Gauge("scenebook_oldest_due_seconds", "Age of the oldest job that is due.")

@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import NAMESPACE_DNS, UUID, uuid4, uuid5
 
 from scenebook import jobs
-from scenebook.db import scenes, videos
+from scenebook.db import queue, scenes, videos
 from scenebook.db.engine import Database, statement
 from scenebook.errors import Conflict, InvalidInput, InvalidMedia, NotFound
 from scenebook.model import (
@@ -242,11 +242,11 @@ def retry_video(
     if stage is Stage.DELETE:
         raise InvalidInput("Deleting is not a stage to retry; delete the video again.")
     with db.transaction(owner_id=owner_id) as tx:
-        jobs.lock_video(tx, owner_id=owner_id, video_id=video_id)
+        queue.lock_video(tx, owner_id=owner_id, video_id=video_id)
         video = videos.get(tx, owner_id=owner_id, video_id=video_id)
         if video.status is VideoStatus.DELETING:
             raise Conflict("The video is being deleted.")
-        unfinished, _ = jobs.open_jobs(tx, owner_id=owner_id, video_id=video_id)
+        unfinished, _ = queue.open_jobs(tx, owner_id=owner_id, video_id=video_id)
         if unfinished:
             raise Conflict("The video is being indexed. Wait until it is settled, or cancel it.")
         counts = scenes.count_channels(
@@ -305,7 +305,7 @@ def cancel_video(db: Database, *, owner_id: UUID, video_id: UUID) -> None:
 def delete_video(db: Database, *, owner_id: UUID, video_id: UUID) -> None:
     """Hide a video at once and remove its rows and files soon after."""
     with db.transaction(owner_id=owner_id) as tx:
-        jobs.lock_video(tx, owner_id=owner_id, video_id=video_id)
+        queue.lock_video(tx, owner_id=owner_id, video_id=video_id)
         videos.get(tx, owner_id=owner_id, video_id=video_id)
         jobs.cancel(tx, owner_id=owner_id, video_id=video_id)
         videos.set_status(tx, owner_id=owner_id, video_id=video_id, status=VideoStatus.DELETING)

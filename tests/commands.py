@@ -1,4 +1,4 @@
-"""The `scenebook` command as tests start it: a process of its own on a data directory of its own."""
+"""The `scenebook` command as tests start it: a process of its own on its own data directory."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
-from scenebook import jobs
+from scenebook.db import queue
 from scenebook.db.engine import Database, Role
 from scenebook.model import Stage, Video
 from scenebook.settings import Settings
@@ -68,7 +68,7 @@ class Pipeline:
         while time.monotonic() < deadline:
             Relay(self.tools.settings, self.relay).sweep()
             with self.relay.across_owners() as tx:
-                due = jobs.due(tx, limit=1, republish_s=30)
+                due = queue.due(tx, limit=1, republish_s=30)
             for job in due:
                 run_job(self.tools, job.id, worker="in-process")
                 done.append(job.stage)
@@ -80,4 +80,4 @@ class Pipeline:
 
     def _unfinished(self) -> bool:
         with self.relay.across_owners() as tx:
-            return jobs.unfinished(tx) > 0
+            return bool(queue.depth(tx))

@@ -10,10 +10,11 @@ import psycopg
 import pytest
 
 from scenebook import jobs
-from scenebook.db import videos, workers
+from scenebook.db import queue, videos, workers
 from scenebook.db.engine import Database, Role
+from scenebook.db.queue import Asked, Job
 from scenebook.errors import JobLost
-from scenebook.jobs import Asked, Failure, Job, RetryPolicy
+from scenebook.jobs import Failure, RetryPolicy
 from scenebook.model import JobState, Stage, VideoStatus
 
 POLICY = RetryPolicy(max_attempts=3, max_crashes=3, backoff_s=0.001)
@@ -57,14 +58,14 @@ def a_video(db: Database, *, owner_id: UUID, stage: Stage = Stage.PROBE) -> UUID
 def due_ids(relay: Database, *, limit: int = 50) -> list[int]:
     """Publish what is due, as the relay does."""
     with relay.across_owners() as tx:
-        found = [job.id for job in jobs.due(tx, limit=limit, republish_s=30)]
-        jobs.mark_published(tx, found)
+        found = [job.id for job in queue.due(tx, limit=limit, republish_s=30)]
+        queue.mark_published(tx, found)
     return found
 
 
 def claimed(db: Database, job_id: int, *, lease_s: float = 60, deadline_s: float = 600) -> Job:
     with db.across_owners() as tx:
-        job = jobs.claim(tx, job_id, worker="w1", lease_s=lease_s, deadline_s=deadline_s)
+        job = queue.claim(tx, job_id, worker="w1", lease_s=lease_s, deadline_s=deadline_s)
     assert job is not None
     return job
 
@@ -88,7 +89,7 @@ def now_due(url: str) -> None:
 
 def sweep(relay: Database) -> list[JobState | None]:
     with relay.across_owners() as tx:
-        lost = jobs.expired(tx)
+        lost = queue.expired(tx)
     states = []
     for one in lost:
         with relay.transaction(owner_id=one.owner_id) as tx:
@@ -98,8 +99,8 @@ def sweep(relay: Database) -> list[JobState | None]:
 
 def fail(db: Database, job: Job, failure: Failure) -> JobState:
     with db.transaction(owner_id=job.owner_id) as tx:
-        jobs.lock_video(tx, owner_id=job.owner_id, video_id=job.video_id)
-        crashes = jobs.fence(tx, job)
+        queue.lock_video(tx, owner_id=job.owner_id, video_id=job.video_id)
+        crashes = queue.fence(tx, job)
         return jobs.fail(tx, job, failure, policy=POLICY, crash_count=crashes)
 
 
@@ -114,7 +115,7 @@ def test_of_two_workers_racing_for_one_job_one_gets_it(
     def race() -> None:
         start.wait()
         with worker.across_owners() as tx:
-            got.append(jobs.claim(tx, job_id, worker="w", lease_s=60, deadline_s=600))
+            got.append(queue.claim(tx, job_id, worker="w", lease_s=60, deadline_s=600))
 
     threads = [threading.Thread(target=race) for _ in range(4)]
     for thread in threads:
@@ -136,10 +137,10 @@ def test_a_paused_workers_commit_is_refused_after_another_took_the_job(
     newer = claimed(worker, job_id)
     assert newer.token > paused.token
     with pytest.raises(JobLost), worker.transaction(owner_id=alice) as tx:
-        jobs.fence(tx, paused)
+        queue.fence(tx, paused)
     with worker.across_owners() as tx:
-        assert jobs.beat(tx, paused, lease_s=60, progress=0, total=None) is Asked.LOST
-        assert jobs.beat(tx, newer, lease_s=60, progress=1, total=2) is Asked.GO_ON
+        assert queue.beat(tx, paused, lease_s=60, progress=0, total=None) is Asked.LOST
+        assert queue.beat(tx, newer, lease_s=60, progress=1, total=2) is Asked.GO_ON
 
 
 def test_success_starts_the_stages_that_follow_once(
@@ -150,14 +151,14 @@ def test_success_starts_the_stages_that_follow_once(
     job = claimed(worker, job_id)
     for _ in range(2):
         with worker.transaction(owner_id=alice) as tx:
-            jobs.lock_video(tx, owner_id=alice, video_id=video_id)
-            if jobs.open_jobs(tx, owner_id=alice, video_id=video_id)[1]:
-                jobs.fence(tx, job)
+            queue.lock_video(tx, owner_id=alice, video_id=video_id)
+            if queue.open_jobs(tx, owner_id=alice, video_id=video_id)[1]:
+                queue.fence(tx, job)
                 jobs.succeed(tx, job)
             else:
                 jobs.advance(tx, owner_id=alice, video_id=video_id, generation=1)
     with relay.across_owners() as tx:
-        assert [one.stage for one in jobs.due(tx, limit=9, republish_s=30)] == [Stage.SEGMENT]
+        assert [one.stage for one in queue.due(tx, limit=9, republish_s=30)] == [Stage.SEGMENT]
 
 
 def test_a_clean_error_is_tried_again_until_the_attempts_are_used_up(
@@ -212,7 +213,7 @@ def test_a_job_handed_back_can_be_claimed_again_and_has_lost_no_attempt(
     [job_id] = due_ids(relay)
     job = claimed(worker, job_id)
     with worker.transaction(owner_id=alice) as tx:
-        jobs.fence(tx, job)
+        queue.fence(tx, job)
         jobs.hand_back(tx, job)
     assert due_ids(relay) == [job_id]
     assert claimed(worker, job_id).attempt == 1
@@ -227,7 +228,7 @@ def test_a_cancelled_video_tells_its_running_job_at_the_next_heartbeat(
     with worker.transaction(owner_id=alice) as tx:
         jobs.cancel_video(tx, owner_id=alice, video_id=video_id)
     with worker.across_owners() as tx:
-        assert jobs.beat(tx, job, lease_s=60, progress=0, total=None) is Asked.CANCEL
+        assert queue.beat(tx, job, lease_s=60, progress=0, total=None) is Asked.CANCEL
     expire(database_url)
     assert sweep(relay) == [JobState.CANCELLED]
 
@@ -239,7 +240,7 @@ def test_a_heartbeat_does_not_outlive_the_deadline(
     [job_id] = due_ids(relay)
     job = claimed(worker, job_id, deadline_s=0)
     with worker.across_owners() as tx:
-        assert jobs.beat(tx, job, lease_s=60, progress=1, total=None) is Asked.LOST
+        assert queue.beat(tx, job, lease_s=60, progress=1, total=None) is Asked.LOST
     expire(database_url)
     assert sweep(relay) == [JobState.RETRYABLE]
     assert only_job(database_url, "errors -> -1 ->> 'code'") == "deadline"
@@ -251,8 +252,8 @@ def test_a_draining_worker_claims_nothing(worker: Database, relay: Database, ali
     [job_id] = due_ids(relay)
     with worker.across_owners() as tx:
         workers.beat(tx, "w1", kind="worker", draining=True)
-        assert jobs.claim(tx, job_id, worker="w1", lease_s=60, deadline_s=60) is None
-        assert jobs.claim(tx, job_id, worker="w2", lease_s=60, deadline_s=60) is not None
+        assert queue.claim(tx, job_id, worker="w1", lease_s=60, deadline_s=60) is None
+        assert queue.claim(tx, job_id, worker="w2", lease_s=60, deadline_s=60) is not None
 
 
 def test_one_owners_many_uploads_do_not_starve_anothers_single_one(
@@ -288,6 +289,6 @@ def test_another_owner_can_neither_see_nor_end_a_job(
     video_id = a_video(worker, owner_id=alice)
     with worker.transaction(owner_id=bob) as tx:
         jobs.cancel(tx, owner_id=bob, video_id=video_id)
-        assert jobs.open_jobs(tx, owner_id=bob, video_id=video_id) == (0, 0)
-        assert not jobs.lock_video(tx, owner_id=bob, video_id=video_id)
+        assert queue.open_jobs(tx, owner_id=bob, video_id=video_id) == (0, 0)
+        assert not queue.lock_video(tx, owner_id=bob, video_id=video_id)
     assert len(due_ids(relay)) == 1

@@ -9,9 +9,10 @@ import time
 import structlog
 
 from scenebook import jobs, metrics
-from scenebook.db import videos, workers
+from scenebook.db import queue, videos, workers
+from scenebook.db.queue import Asked, Job
 from scenebook.errors import ChildDied, JobLost, Postponed, ScenebookError, Unavailable
-from scenebook.jobs import Asked, Failure, Job, RetryPolicy
+from scenebook.jobs import Failure, RetryPolicy
 from scenebook.settings import Settings
 from worker.pipeline.claim import Claim
 from worker.pipeline.failpoints import failpoint
@@ -37,7 +38,7 @@ def run_job(tools: Tools, job_id: int, *, worker: str) -> None:
     """Claim a job and do it. A job that is taken, finished or gone is a no-op."""
     settings = tools.settings
     with tools.db.across_owners() as tx:
-        job = jobs.claim(
+        job = queue.claim(
             tx,
             job_id,
             worker=worker,

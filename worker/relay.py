@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Sequence
 from types import FrameType
 
 import structlog
@@ -13,10 +14,10 @@ from prometheus_client import start_http_server
 from redis.exceptions import RedisError
 
 from scenebook import jobs, logs, metrics
-from scenebook.db import workers
+from scenebook.db import queue, workers
 from scenebook.db.engine import Database, Role
+from scenebook.db.queue import Depth, Due
 from scenebook.errors import ConfigurationError, ScenebookError, Unavailable
-from scenebook.jobs import Due
 from scenebook.settings import Settings, get_settings
 from worker.app import app
 from worker.door import policy, worker_id
@@ -25,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 BATCH = 50
 FORGET_EVERY = 1000
+MEASURE_EVERY = 10
 MAX_PAUSE_S = 10.0
 
 
@@ -44,6 +46,8 @@ class Relay:
             workers.beat(tx, self._name, kind="relay")
             if self._rounds % FORGET_EVERY == 0:
                 workers.forget(tx)
+            if self._rounds % MEASURE_EVERY == 1:
+                _measure(queue.depth(tx))
         self.sweep()
         return self.publish()
 
@@ -53,10 +57,10 @@ class Relay:
         Marked in the same transaction: a relay that dies in between rings twice, which is harmless.
         """
         with self._db.across_owners() as tx:
-            due = jobs.due(tx, limit=BATCH, republish_s=self._settings.job_republish_s)
+            due = queue.due(tx, limit=BATCH, republish_s=self._settings.job_republish_s)
             for job in due:
                 self._ring(job)
-            jobs.mark_published(tx, [job.id for job in due])
+            queue.mark_published(tx, [job.id for job in due])
         metrics.PUBLISHED.inc(len(due))
         return len(due)
 
@@ -71,7 +75,7 @@ class Relay:
     def sweep(self) -> int:
         """Count a crash for every job whose worker fell silent; returns how many."""
         with self._db.across_owners() as tx:
-            expired = jobs.expired(tx)
+            expired = queue.expired(tx)
         swept = 0
         for lost in expired:
             with self._db.transaction(owner_id=lost.owner_id) as tx:
@@ -95,6 +99,14 @@ class Relay:
                 pause_s = min(max(pause_s, self._settings.relay_interval_s) * 2, MAX_PAUSE_S)
             stop.wait(pause_s)
         log.info("relay_stopped")
+
+
+def _measure(found: Sequence[Depth]) -> None:
+    """The queue as gauges; a stage without jobs has none, rather than its last number."""
+    metrics.OPEN_JOBS.clear()
+    for one in found:
+        metrics.OPEN_JOBS.labels(one.stage.value, one.state.value).set(one.jobs)
+    metrics.OLDEST_DUE_SECONDS.set(max((one.oldest_s for one in found), default=0.0))
 
 
 def main() -> None:

@@ -20,13 +20,16 @@ class VideoClock:
         self._shift_s = 0.0
         self._last_s = 0.0
         self.end_s = 0.0
+        self._faulty = {"pts": 0, "dts": 0}
+        self._latest: dict[str, int] = {}
 
     def at_ms(self, frame: av.VideoFrame) -> int | None:
         """The frame's time, or None if it lies before one that was seen."""
-        if frame.pts is None:
+        stamp = self._stamp(frame)
+        if stamp is None:
             raw_s = self._last_s + self._frame_s if self.zero_s is not None else 0.0
         else:
-            raw_s = frame.pts * self._tick_s + self._shift_s
+            raw_s = stamp * self._tick_s + self._shift_s
         if self.zero_s is None:
             self.zero_s = raw_s
         else:
@@ -42,3 +45,17 @@ class VideoClock:
         self._last_s = raw_s
         self.end_s = raw_s - self.zero_s + lasts_s
         return round(1000 * (raw_s - self.zero_s))
+
+    def _stamp(self, frame: av.VideoFrame) -> int | None:
+        """The presentation time, or the decoding time where that goes backwards less often.
+
+        libavcodec's rule of the best effort timestamp: some files store the former out of order.
+        """
+        stamps = {"pts": frame.pts, "dts": frame.dts}
+        for name, stamp in stamps.items():
+            if stamp is not None:
+                self._faulty[name] += stamp <= self._latest.get(name, stamp - 1)
+                self._latest[name] = stamp
+        if stamps["pts"] is None or self._faulty["pts"] > self._faulty["dts"]:
+            return stamps["dts"] if stamps["dts"] is not None else stamps["pts"]
+        return stamps["pts"]

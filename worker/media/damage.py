@@ -38,5 +38,5 @@ class Damage:
             (self.broken_text, "subtitles"),
         ):
             if count:
-                parts.append(f"{count} damaged {what} were skipped")
+                parts.append(f"damaged {what} skipped: {count}")
         return f"The file is damaged or incomplete: {'; '.join(parts)}." if parts else None

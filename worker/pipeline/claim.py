@@ -11,7 +11,9 @@ import structlog
 from sqlalchemy import Connection
 
 from scenebook import jobs
+from scenebook.db import queue
 from scenebook.db.engine import Database
+from scenebook.db.queue import Asked, Job
 from scenebook.errors import DeadlineExceeded, JobLost, ScenebookError
 from scenebook.settings import Settings
 from worker.pipeline.failpoints import failpoint
@@ -29,7 +31,7 @@ class Claim:
     it calls what `on_stop` registered, so that a child process ends with the job.
     """
 
-    def __init__(self, job: jobs.Job, *, db: Database, beats: Database, settings: Settings) -> None:
+    def __init__(self, job: Job, *, db: Database, beats: Database, settings: Settings) -> None:
         self.job = job
         self._db = db
         self._beats = beats
@@ -82,7 +84,7 @@ class Claim:
         """One transaction of effects of a job that goes on; JobLost, and no effects, if lost."""
         self.check()
         with self._db.transaction(owner_id=self.job.owner_id) as tx:
-            jobs.fence(tx, self.job)
+            queue.fence(tx, self.job)
             yield tx
 
     @contextmanager
@@ -98,9 +100,9 @@ class Claim:
 
     def lock(self, tx: Connection) -> int:
         """Lock the video, then the job; returns its crashes. JobLost if either is gone."""
-        if not jobs.lock_video(tx, owner_id=self.job.owner_id, video_id=self.job.video_id):
+        if not queue.lock_video(tx, owner_id=self.job.owner_id, video_id=self.job.video_id):
             raise JobLost("The video was deleted.")
-        return jobs.fence(tx, self.job)
+        return queue.fence(tx, self.job)
 
     def _beat(self) -> None:
         lease_s = self._settings.job_lease_s
@@ -110,7 +112,7 @@ class Claim:
                 return self._end("stalled")
             try:
                 with self._beats.across_owners() as tx:
-                    asked = jobs.beat(
+                    asked = queue.beat(
                         tx, self.job, lease_s=lease_s, progress=self._done, total=self._total
                     )
             except ScenebookError as error:
@@ -119,7 +121,7 @@ class Claim:
                     return self._end("lost")
                 continue
             last = time.monotonic()
-            if asked is not jobs.Asked.GO_ON and not self._over.is_set():
+            if asked is not Asked.GO_ON and not self._over.is_set():
                 return self._end(asked)
         return None
 

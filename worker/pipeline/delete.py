@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from scenebook import jobs
-from scenebook.db import videos
+from scenebook.db import queue, videos
 from scenebook.errors import Postponed
 from scenebook.storage import video_prefix
 from worker.pipeline.claim import Claim
@@ -14,7 +13,7 @@ def delete(tools: Tools, claim: Claim) -> None:
     """Files first: a row that outlives its files can be deleted again, an orphan file cannot."""
     job = claim.job
     with tools.db.transaction(owner_id=job.owner_id) as tx:
-        _, running = jobs.open_jobs(
+        _, running = queue.open_jobs(
             tx, owner_id=job.owner_id, video_id=job.video_id, except_id=job.id
         )
     if running:

@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from scenebook.db import scenes
+from scenebook.db.queue import Job
 from scenebook.descriptions import Budget, DescribedScene, describe_scene
 from scenebook.errors import Unavailable
-from scenebook.jobs import Job
 from scenebook.model import Channel, ChannelState, ChannelStatus, Scene
 from scenebook.remote import RemoteModels
 from scenebook.storage import Storage

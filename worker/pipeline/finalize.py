@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from scenebook import sidecar
 from scenebook.db import scenes, utterances, videos
+from scenebook.db.queue import Job
 from scenebook.db.scenes import ChannelCount
-from scenebook.jobs import Job
 from scenebook.model import COMPLETE, Video, VideoStatus
 from scenebook.storage import video_prefix
 from worker.pipeline.claim import Claim

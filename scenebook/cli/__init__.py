@@ -12,12 +12,13 @@ from scenebook.errors import ScenebookError
 
 def main() -> None:
     """Run one command; an error of ours is one message that says what to do, and exit code 1."""
-    from scenebook.cli import demo, doctor, reference, up  # noqa: F401 - they register commands
-    from scenebook.cli.commands import app
-
     # Without this, SIGTERM would end the process with the embedded servers' tidying undone.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        # Here, for they take a second in which Ctrl-C should not end in a traceback.
+        from scenebook.cli import demo, doctor, reference, up  # noqa: F401 - register commands
+        from scenebook.cli.commands import app
+
         app()
     except ScenebookError as error:
         _explain(error)

@@ -72,13 +72,27 @@ def index(
     if transcript is not None and len(files) > 1:
         raise InvalidInput("--transcript belongs to one video, and these are several.")
     with working_as(owner) as place:
-        added: list[videos.AddedVideo] = []
-        for path in files:
+        work = add_all(place, files, transcript=transcript)
+        finish(work, place, wait=not no_wait, as_json=as_json)
+    if len(work) < len(files):
+        raise typer.Exit(1)
+
+
+def add_all(place: Workplace, files: list[Path], *, transcript: Path | None) -> list[Video]:
+    """Add files; of several, one that is refused is named and does not stop the others."""
+    work: list[Video] = []
+    for path in files:
+        try:
             one = add(place, path, transcript=transcript or transcript_beside(path))
-            if not one.created:
-                notes().print(f"{path.name} is here already as {one.video.id}.", markup=False)
-            added.append(one)
-        finish([one.video for one in added], place, wait=not no_wait, as_json=as_json)
+        except InvalidInput as error:
+            if len(files) == 1:
+                raise
+            notes().print(f"{path} is left out: {error}", markup=False)
+            continue
+        if not one.created:
+            notes().print(f"{path.name} is here already as {one.video.id}.", markup=False)
+        work.append(one.video)
+    return work
 
 
 def add(place: Workplace, path: Path, *, transcript: Path | None) -> videos.AddedVideo:

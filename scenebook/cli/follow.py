@@ -19,6 +19,7 @@ from rich.progress import (
 )
 
 from scenebook import videos
+from scenebook.cli.tables import excerpt
 from scenebook.cli.workplace import Workplace
 from scenebook.errors import NotFound
 from scenebook.model import SETTLED, JobState, Video, VideoStatus
@@ -30,10 +31,10 @@ DONE_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED
 
 
 class Bars:
-    """Progress bars: one a stage for a single video, one a video for several."""
+    """Progress bars: one a stage for a single video, else one for all and one for each at work."""
 
-    def __init__(self, console: Console, *, single: bool) -> None:
-        self.single = single
+    def __init__(self, console: Console, *, videos: int) -> None:
+        self.videos = videos
         self.progress = Progress(
             SpinnerColumn(finished_text="[green]✓"),
             TextColumn("{task.description}"),
@@ -42,36 +43,42 @@ class Bars:
             TimeElapsedColumn(),
             TextColumn("{task.fields[note]}"),
             console=console,
-            transient=False,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._settled: set[UUID] = set()
 
     def show(self, video: Video, now: videos.Progress) -> None:
         """Draw what is known of one video."""
-        if not self.single:
-            done = sum(stage.state in DONE_STATES for stage in now.stages)
-            settled = now.status in SETTLED
-            total = max(len(now.stages), done) if settled else len(videos.WEIGHT)
-            self._draw(
-                str(video.id), escape(video.title), done, total, note=_note(now), end=settled
-            )
+        if self.videos == 1:
+            for stage in now.stages:
+                self._show_stage(stage)
             return
-        for stage in now.stages:
-            end = stage.state in DONE_STATES
-            note: str = "" if stage.state in (JobState.SUCCEEDED, JobState.RUNNING) else stage.state
-            if stage.error and stage.state is not JobState.SUCCEEDED:
-                note = f"{note}: {escape(stage.error)}"
+        done = sum(stage.state in DONE_STATES for stage in now.stages)
+        if now.status in SETTLED:
+            self._settled.add(video.id)
+        self._draw("all", "videos", len(self._settled), self.videos)
+        at_work = now.status is VideoStatus.PROCESSING
+        if at_work or str(video.id) in self._tasks:
+            name = escape(excerpt(video.title, 40))
             self._draw(
-                stage.stage, stage.stage.replace("_", " "), stage.done, stage.total, note=note,
-                end=end,
-            )  # fmt: skip
+                str(video.id), name, done, len(videos.WEIGHT), note=_note(now), visible=at_work
+            )
 
-    def _draw(self, key: str, name: str, done: int, total: int, *, note: str, end: bool) -> None:
+    def _show_stage(self, stage: videos.StageProgress) -> None:
+        note: str = "" if stage.state in (JobState.SUCCEEDED, JobState.RUNNING) else stage.state
+        if stage.error and stage.state is not JobState.SUCCEEDED:
+            note = f"{note}: {escape(stage.error)}"
+        total = max(1, stage.total)
+        done = total if stage.state in DONE_STATES else min(stage.done, total)
+        self._draw(stage.stage, stage.stage.replace("_", " "), done, total, note=note)
+
+    def _draw(
+        self, key: str, name: str, done: int, total: int, *, note: str = "", visible: bool = True
+    ) -> None:
         if key not in self._tasks:
             self._tasks[key] = self.progress.add_task(name, total=total, note=note)
-        total = max(1, total)
         self.progress.update(
-            self._tasks[key], completed=total if end else min(done, total), total=total, note=note
+            self._tasks[key], completed=done, total=total, note=note, visible=visible
         )
 
 
@@ -90,7 +97,7 @@ def follow(
     waiting = list(followed)
     idle_since = time.monotonic()
     hinted = False
-    bars = Bars(console, single=len(followed) == 1)
+    bars = Bars(console, videos=len(followed))
     with bars.progress:
         while waiting:
             tick()

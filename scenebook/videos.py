@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import NAMESPACE_DNS, UUID, uuid4, uuid5
 
 from scenebook import jobs
 from scenebook.db import queue, scenes, videos
-from scenebook.db.engine import Database, statement
+from scenebook.db.engine import Database
 from scenebook.errors import Conflict, InvalidInput, InvalidMedia, NotFound
 from scenebook.model import (
     COMPLETE,
-    SETTLED,
     Channel,
     ChannelStatus,
-    JobState,
     Scene,
     Stage,
     Video,
@@ -35,16 +31,6 @@ STAGE_OF: Mapping[Channel, Stage] = {
     Channel.VISUAL: Stage.DESCRIBE,
     Channel.SUMMARY: Stage.DESCRIBE,
 }
-# Share of the whole work, for the estimate of what is left; decoding dominates.
-WEIGHT: Mapping[Stage, float] = {
-    Stage.PROBE: 0.02,
-    Stage.SEGMENT: 0.5,
-    Stage.TRANSCRIBE: 0.15,
-    Stage.VISUAL_CLIP: 0.15,
-    Stage.DESCRIBE: 0.08,
-    Stage.EMBED_TEXT: 0.08,
-    Stage.FINALIZE: 0.02,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +39,6 @@ class AddedVideo:
 
     video: Video
     created: bool
-
-
-@dataclass(frozen=True, slots=True)
-class StageProgress:
-    """How far one stage is: scenes or other units, done of total."""
-
-    stage: Stage
-    state: JobState
-    done: int
-    total: int
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a video stands: its stages, its channels, and the seconds that are likely left."""
-
-    status: VideoStatus
-    stages: tuple[StageProgress, ...]
-    eta_s: float | None
-    channel_counts: Mapping[Channel, Mapping[ChannelStatus, int]]
-    reason: str | None
 
 
 def owner_from(text: str) -> UUID:
@@ -100,34 +64,54 @@ def add_video(
     Raises InvalidMedia or InvalidSubtitles before anything is stored.
     """
     size = _checked_size(path, max_bytes=max_bytes)
-    subtitles = transcript.read_bytes() if transcript is not None else None
-    if subtitles is not None and transcript is not None:
-        parse_subtitles(subtitles, name=transcript.name)
+    subtitles = None if transcript is None else _checked_subtitles(transcript)
     with path.open("rb") as file:
         content_hash = hashlib.file_digest(file, "sha256").hexdigest()
     video_id = uuid4()
-    prefix = video_prefix(owner_id=owner_id, video_id=video_id)
-    suffix = transcript.suffix.lower() if transcript is not None else ""
     with db.transaction(owner_id=owner_id) as tx:
-        created = videos.add(
+        videos.add(
             tx,
             owner_id=owner_id,
             video_id=video_id,
             title=title or path.name,
-            source_key=f"{prefix}/source",
-            transcript_key=f"{prefix}/transcript{suffix}" if suffix else None,
+            source_key=f"{video_prefix(owner_id=owner_id, video_id=video_id)}/source",
             content_hash=content_hash,
             size=size,
         )
         video = videos.with_hash(tx, owner_id=owner_id, content_hash=content_hash)
     if video is None:
         raise Conflict(f"{path.name} is being deleted. Try again when that is done.")
-    if not created and video.status is not VideoStatus.UPLOADING:
+    if video.status is not VideoStatus.UPLOADING:
+        _same_transcript(storage, video, subtitles)
         return AddedVideo(video, created=False)
     storage.put_file(video.source_key, path)
-    if subtitles is not None and video.transcript_key is not None:
-        storage.put(video.transcript_key, subtitles)
-    return AddedVideo(_start(db, owner_id=owner_id, video_id=video.id), created=True)
+    transcript_key = None
+    if subtitles is not None and transcript is not None:
+        prefix = video_prefix(owner_id=owner_id, video_id=video.id)
+        transcript_key = f"{prefix}/transcript{transcript.suffix.lower()}"
+        storage.put(transcript_key, subtitles)
+    started = _start(db, owner_id=owner_id, video_id=video.id, transcript_key=transcript_key)
+    return AddedVideo(started, created=True)
+
+
+def _checked_subtitles(transcript: Path) -> bytes:
+    if not transcript.is_file():
+        raise NotFound(f"There is no file {transcript}.")
+    content = transcript.read_bytes()
+    parse_subtitles(content, name=transcript.name)
+    return content
+
+
+def _same_transcript(storage: Storage, video: Video, subtitles: bytes | None) -> None:
+    """Words that come with bytes that are stored already must not be dropped without a word."""
+    if subtitles is None:
+        return
+    stored = None if video.transcript_key is None else storage.get(video.transcript_key)
+    if stored != subtitles:
+        raise Conflict(
+            f"This video is stored already as {video.id}, with another transcript or none. "
+            "Delete it first to index it with this one."
+        )
 
 
 def _checked_size(path: Path, *, max_bytes: int | None) -> int:
@@ -141,10 +125,10 @@ def _checked_size(path: Path, *, max_bytes: int | None) -> int:
     return size
 
 
-def _start(db: Database, *, owner_id: UUID, video_id: UUID) -> Video:
+def _start(db: Database, *, owner_id: UUID, video_id: UUID, transcript_key: str | None) -> Video:
     """Make a stored source the first job, once."""
     with db.transaction(owner_id=owner_id) as tx:
-        if videos.uploaded(tx, owner_id=owner_id, video_id=video_id):
+        if videos.uploaded(tx, owner_id=owner_id, video_id=video_id, transcript_key=transcript_key):
             jobs.enqueue(tx, owner_id=owner_id, video_id=video_id, generation=1, stage=Stage.PROBE)
         return videos.get(tx, owner_id=owner_id, video_id=video_id)
 
@@ -170,60 +154,6 @@ def scenes_of(db: Database, *, owner_id: UUID, video_id: UUID) -> list[Scene]:
         )
 
 
-def progress_of(db: Database, *, owner_id: UUID, video_id: UUID) -> Progress:
-    """Where a video stands."""
-    with db.transaction(owner_id=owner_id) as tx:
-        video = videos.get(tx, owner_id=owner_id, video_id=video_id)
-        generation = max(1, videos.newest_generation(tx, owner_id=owner_id, video_id=video_id))
-        rows = tx.execute(
-            statement("jobs/stages"),
-            {"owner_id": owner_id, "video_id": video_id, "generation": generation},
-        ).all()
-        counts = scenes.count_channels(
-            tx, owner_id=owner_id, video_id=video_id, generation=generation
-        )
-    by_stage = {Stage(row.stage): row for row in rows}
-    stages = tuple(
-        StageProgress(
-            stage=stage,
-            state=_state(by_stage[stage]),
-            done=int(by_stage[stage].done or 0),
-            total=int(by_stage[stage].total or 1),
-            error=by_stage[stage].error,
-        )
-        for stage in Stage
-        if stage in by_stage
-    )
-    channels: dict[Channel, dict[ChannelStatus, int]] = defaultdict(dict)
-    for one in counts:
-        channels[one.channel][one.status] = one.scenes
-    starts = [row.started_at for row in rows if row.started_at is not None]
-    return Progress(
-        status=video.status,
-        stages=stages,
-        eta_s=_eta_s(stages, min(starts)) if starts and video.status not in SETTLED else None,
-        channel_counts=channels,
-        reason=video.reason,
-    )
-
-
-def _state(row: object) -> JobState:
-    """The state of a stage from the counts of its jobs."""
-    counts = row._asdict()  # type: ignore[attr-defined]
-    if counts["jobs"] == counts["finished"]:
-        return JobState.FAILED if counts["failed"] else JobState.SUCCEEDED
-    if counts["running"]:
-        return JobState.RUNNING
-    return JobState.RETRYABLE if counts["retrying"] else JobState.QUEUED
-
-
-def _eta_s(stages: tuple[StageProgress, ...], started_at: datetime) -> float | None:
-    """Seconds left if the rest goes as fast as what is done; None before there is a basis."""
-    done = sum(WEIGHT.get(one.stage, 0) * one.done / max(1, one.total) for one in stages)
-    elapsed = (datetime.now(UTC) - started_at).total_seconds()
-    return elapsed * (1 - done) / done if done > 0.02 else None
-
-
 def retry_video(
     db: Database,
     *,
@@ -246,6 +176,8 @@ def retry_video(
         video = videos.get(tx, owner_id=owner_id, video_id=video_id)
         if video.status is VideoStatus.DELETING:
             raise Conflict("The video is being deleted.")
+        if video.status is VideoStatus.UPLOADING:
+            raise Conflict("The upload was interrupted. Add the same file again to finish it.")
         unfinished, _ = queue.open_jobs(tx, owner_id=owner_id, video_id=video_id)
         if unfinished:
             raise Conflict("The video is being indexed. Wait until it is settled, or cancel it.")
@@ -266,6 +198,8 @@ def retry_video(
                 video_id=video_id,
                 generation=generation,
                 channels={one for at in again for one in scenes.CHANNELS_OF.get(at, ())},
+                # Embedding anew gives no words to a scene that has none, for whatever reason.
+                only=ChannelStatus.OK if again == {Stage.EMBED_TEXT} else None,
             )
         videos.set_status(tx, owner_id=owner_id, video_id=video_id, status=VideoStatus.WAITING)
         return jobs.restart(
@@ -288,7 +222,8 @@ def _stages_to_retry(
         return {stage}
     if channel is not None:
         return {STAGE_OF[channel]}
-    if video.status in (VideoStatus.FAILED, VideoStatus.CANCELLED) or not counts:
+    started_anew = video.failed_stage is not None or video.status is VideoStatus.CANCELLED
+    if started_anew or not counts:
         return {Stage.PROBE}
     return {STAGE_OF[one.channel] for one in counts if one.status not in COMPLETE}
 
@@ -296,8 +231,9 @@ def _stages_to_retry(
 def cancel_video(db: Database, *, owner_id: UUID, video_id: UUID) -> None:
     """Stop indexing; what is stored stays."""
     with db.transaction(owner_id=owner_id) as tx:
+        queue.lock_video(tx, owner_id=owner_id, video_id=video_id)
         video = videos.get(tx, owner_id=owner_id, video_id=video_id)
-        if video.status in SETTLED:
+        if video.status not in (VideoStatus.WAITING, VideoStatus.PROCESSING):
             raise Conflict(f"The video is {video.status}; there is nothing to cancel.")
         jobs.cancel_video(tx, owner_id=owner_id, video_id=video_id)
 
@@ -308,5 +244,6 @@ def delete_video(db: Database, *, owner_id: UUID, video_id: UUID) -> None:
         queue.lock_video(tx, owner_id=owner_id, video_id=video_id)
         videos.get(tx, owner_id=owner_id, video_id=video_id)
         jobs.cancel(tx, owner_id=owner_id, video_id=video_id)
+        jobs.forget(tx, owner_id=owner_id, video_id=video_id, generation=0, stages=[Stage.DELETE])
         videos.set_status(tx, owner_id=owner_id, video_id=video_id, status=VideoStatus.DELETING)
         jobs.enqueue(tx, owner_id=owner_id, video_id=video_id, generation=0, stage=Stage.DELETE)

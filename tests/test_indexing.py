@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import itertools
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -14,17 +17,18 @@ import pytest
 from PIL import Image
 
 from scenebook import sidecar
-from scenebook.errors import Conflict, InvalidSubtitles, NotFound
+from scenebook.errors import Conflict, InvalidSubtitles, NotFound, Unavailable
 from scenebook.model import Channel, ChannelStatus, Scene, Stage, VideoStatus
+from scenebook.progress import progress_of
 from scenebook.search import query_encoder, search_text
 from scenebook.settings import Settings
+from scenebook.storage import Storage
 from scenebook.videos import (
     add_video,
     cancel_video,
     delete_video,
     get_video,
     list_videos,
-    progress_of,
     retry_video,
     scenes_of,
 )
@@ -322,3 +326,136 @@ def test_clip_can_be_on_for_one_owner_alone(pipeline: Pipeline, alice: UUID, bob
             video = rollout.index(VIDEO, owner_id=owner)
             scenes = of(rollout, owner, video.id)
             assert statuses(scenes, Channel.VISUAL_CLIP) == {expected: len(scenes)}
+
+
+def end_at(pipeline: Pipeline, stage: Stage) -> None:
+    """Do everything up to, but not including, this stage."""
+    before = {
+        Stage.SEGMENT: Stage.PROBE,
+        Stage.TRANSCRIBE: Stage.SEGMENT,
+        Stage.FINALIZE: Stage.EMBED_TEXT,
+    }
+    pipeline.work(until=before[stage])
+
+
+class Interrupting:
+    """A storage that lets the owner act while a stage is at work."""
+
+    def __init__(self, storage: Storage, act: Callable[[], None]) -> None:
+        self._storage = storage
+        self._acts = [act]
+
+    def __getattr__(self, name: str) -> object:
+        if self._acts:
+            self._acts.pop()()
+        return getattr(self._storage, name)
+
+
+def interrupted(pipeline: Pipeline, act: Callable[[], None]) -> Pipeline:
+    """The same pipeline, in which `act` happens during the next stage that uses storage."""
+    tools = replace(pipeline.tools, storage=Interrupting(pipeline.tools.storage, act))  # type: ignore[arg-type]
+    return Pipeline(tools, pipeline.relay)
+
+
+def test_a_video_cancelled_during_a_short_job_stays_cancelled(
+    pipeline: Pipeline, alice: UUID
+) -> None:
+    tools = pipeline.tools
+    video = add_video(tools.db, tools.storage, owner_id=alice, path=VIDEO).video
+    cancel = partial(cancel_video, tools.db, owner_id=alice, video_id=video.id)
+    assert interrupted(pipeline, cancel).work() == [Stage.PROBE]
+    assert get_video(tools.db, owner_id=alice, video_id=video.id).status is VideoStatus.CANCELLED
+
+
+def test_a_video_deleted_during_a_short_job_leaves_no_file(pipeline: Pipeline, alice: UUID) -> None:
+    tools = pipeline.tools
+    video = add_video(tools.db, tools.storage, owner_id=alice, path=VIDEO).video
+    end_at(pipeline, Stage.SEGMENT)
+    remove = partial(delete_video, tools.db, owner_id=alice, video_id=video.id)
+    interrupted(pipeline, remove).work()
+    assert list_videos(tools.db, owner_id=alice) == []
+    storage = tools.settings.scenebook_data_dir / "storage"
+    assert [path for path in storage.rglob("*") if path.is_file()] == []
+
+
+def test_a_cancelled_transcription_is_made_up_for_when_another_channel_is_retried(
+    pipeline: Pipeline, alice: UUID
+) -> None:
+    tools = pipeline.tools
+    added = add_video(
+        tools.db, tools.storage, owner_id=alice, path=VIDEO, transcript=SUBTITLES
+    ).video
+    end_at(pipeline, Stage.TRANSCRIBE)
+    cancel_video(tools.db, owner_id=alice, video_id=added.id)
+    retry_video(tools.db, owner_id=alice, video_id=added.id, channel=Channel.VISUAL_CLIP)
+    pipeline.work()
+    assert get_video(tools.db, owner_id=alice, video_id=added.id).status is VideoStatus.READY
+    assert found(pipeline, alice, "country", Channel.TRANSCRIPT)
+
+
+def test_embedding_again_does_not_hide_why_words_are_missing(
+    settings: Settings, alice: UUID, tmp_path: Path
+) -> None:
+    deaf = settings.model_copy(
+        update={"transcription_provider": "local", "whisper_model": str(tmp_path / "none")}
+    )
+    with a_pipeline(deaf) as pipeline:
+        video = pipeline.index(VIDEO, owner_id=alice)
+        before = statuses(of(pipeline, alice, video.id), Channel.TRANSCRIPT)
+        assert set(before) == {ChannelStatus.UNAVAILABLE}
+        retry_video(pipeline.tools.db, owner_id=alice, video_id=video.id, stage=Stage.EMBED_TEXT)
+        pipeline.work()
+        assert statuses(of(pipeline, alice, video.id), Channel.TRANSCRIPT) == before
+        again = get_video(pipeline.tools.db, owner_id=alice, video_id=video.id)
+        assert again.status is VideoStatus.PARTIAL
+
+
+def test_a_failed_new_segmentation_keeps_the_old_scenes_and_can_be_retried(
+    pipeline: Pipeline, alice: UUID, tmp_path: Path
+) -> None:
+    tools = pipeline.tools
+    video = pipeline.index(VIDEO, owner_id=alice, transcript=SUBTITLES)
+    scenes = of(pipeline, alice, video.id)
+    tools.storage.delete(video.source_key)
+    retry_video(tools.db, owner_id=alice, video_id=video.id, stage=Stage.SEGMENT)
+    pipeline.work()
+    partial_video = get_video(tools.db, owner_id=alice, video_id=video.id)
+    assert partial_video.status is VideoStatus.PARTIAL
+    assert of(pipeline, alice, video.id) == scenes
+    assert found(pipeline, alice, "country", Channel.TRANSCRIPT)
+    tools.storage.put_file(video.source_key, VIDEO)
+    assert retry_video(tools.db, owner_id=alice, video_id=video.id) > 0
+    pipeline.work()
+    assert get_video(tools.db, owner_id=alice, video_id=video.id).status is VideoStatus.READY
+
+
+def test_an_interrupted_upload_is_finished_by_adding_the_file_again(
+    pipeline: Pipeline, alice: UUID
+) -> None:
+    tools = pipeline.tools
+    root = tools.settings.scenebook_data_dir / "storage"
+    root.rmdir()
+    root.touch()  # nothing can be stored below a file
+    with pytest.raises(Unavailable):
+        add_video(tools.db, tools.storage, owner_id=alice, path=VIDEO)
+    root.unlink()
+    root.mkdir()
+    [interrupted_upload] = list_videos(tools.db, owner_id=alice)
+    assert interrupted_upload.status is VideoStatus.UPLOADING
+    added = add_video(tools.db, tools.storage, owner_id=alice, path=VIDEO, transcript=SUBTITLES)
+    assert (added.created, added.video.id) == (True, interrupted_upload.id)
+    pipeline.work()
+    assert found(pipeline, alice, "country", Channel.TRANSCRIPT)
+
+
+def test_other_words_for_stored_bytes_are_refused_rather_than_dropped(
+    pipeline: Pipeline, alice: UUID, tmp_path: Path
+) -> None:
+    tools = pipeline.tools
+    other = tmp_path / "other.vtt"
+    other.write_text("WEBVTT\n\n00:01.000 --> 00:02.000\nSomething else.\n")
+    add = partial(add_video, tools.db, tools.storage, owner_id=alice, path=VIDEO)
+    assert add(transcript=SUBTITLES).created
+    assert not add(transcript=SUBTITLES).created
+    with pytest.raises(Conflict):
+        add(transcript=other)

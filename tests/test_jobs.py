@@ -9,13 +9,13 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from scenebook import jobs
+from scenebook import jobs, outcomes
 from scenebook.db import queue, videos, workers
 from scenebook.db.engine import Database, Role
 from scenebook.db.queue import Asked, Job
 from scenebook.errors import JobLost
-from scenebook.jobs import Failure, RetryPolicy
 from scenebook.model import JobState, Stage, VideoStatus
+from scenebook.outcomes import Failure, RetryPolicy
 
 POLICY = RetryPolicy(max_attempts=3, max_crashes=3, backoff_s=0.001)
 BROKEN = Failure("broken", "It broke.", retryable=True)
@@ -46,11 +46,10 @@ def a_video(db: Database, *, owner_id: UUID, stage: Stage = Stage.PROBE) -> UUID
             video_id=video_id,
             title="A video",
             source_key="key",
-            transcript_key=None,
             content_hash=video_id.hex,
             size=1,
         )
-        videos.uploaded(tx, owner_id=owner_id, video_id=video_id)
+        videos.uploaded(tx, owner_id=owner_id, video_id=video_id, transcript_key=None)
         jobs.enqueue(tx, owner_id=owner_id, video_id=video_id, generation=1, stage=stage)
     return video_id
 
@@ -93,15 +92,15 @@ def sweep(relay: Database) -> list[JobState | None]:
     states = []
     for one in lost:
         with relay.transaction(owner_id=one.owner_id) as tx:
-            states.append(jobs.sweep(tx, one, policy=POLICY))
+            states.append(outcomes.sweep(tx, one, policy=POLICY))
     return states
 
 
 def fail(db: Database, job: Job, failure: Failure) -> JobState:
     with db.transaction(owner_id=job.owner_id) as tx:
         queue.lock_video(tx, owner_id=job.owner_id, video_id=job.video_id)
-        crashes = queue.fence(tx, job)
-        return jobs.fail(tx, job, failure, policy=POLICY, crash_count=crashes)
+        held = queue.fence(tx, job)
+        return outcomes.fail(tx, job, failure, policy=POLICY, crash_count=held.crashes)
 
 
 def test_of_two_workers_racing_for_one_job_one_gets_it(
@@ -154,7 +153,7 @@ def test_success_starts_the_stages_that_follow_once(
             queue.lock_video(tx, owner_id=alice, video_id=video_id)
             if queue.open_jobs(tx, owner_id=alice, video_id=video_id)[1]:
                 queue.fence(tx, job)
-                jobs.succeed(tx, job)
+                outcomes.succeed(tx, job)
             else:
                 jobs.advance(tx, owner_id=alice, video_id=video_id, generation=1)
     with relay.across_owners() as tx:
@@ -214,7 +213,7 @@ def test_a_job_handed_back_can_be_claimed_again_and_has_lost_no_attempt(
     job = claimed(worker, job_id)
     with worker.transaction(owner_id=alice) as tx:
         queue.fence(tx, job)
-        jobs.hand_back(tx, job)
+        outcomes.hand_back(tx, job)
     assert due_ids(relay) == [job_id]
     assert claimed(worker, job_id).attempt == 1
 
@@ -240,7 +239,7 @@ def test_a_heartbeat_does_not_outlive_the_deadline(
     [job_id] = due_ids(relay)
     job = claimed(worker, job_id, deadline_s=0)
     with worker.across_owners() as tx:
-        assert queue.beat(tx, job, lease_s=60, progress=1, total=None) is Asked.LOST
+        assert queue.beat(tx, job, lease_s=60, progress=1, total=None) is Asked.OVERDUE
     expire(database_url)
     assert sweep(relay) == [JobState.RETRYABLE]
     assert only_job(database_url, "errors -> -1 ->> 'code'") == "deadline"

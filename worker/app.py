@@ -12,7 +12,7 @@ from prometheus_client import start_http_server
 from scenebook import logs
 from scenebook.db import workers
 from scenebook.db.engine import Database, Role
-from scenebook.errors import ConfigurationError, ScenebookError
+from scenebook.errors import ScenebookError
 from scenebook.settings import get_settings
 from worker.door import worker_id
 from worker.pipeline.tools import remove_abandoned
@@ -35,12 +35,13 @@ def _set_up_logging(**_: Any) -> None:
 def _check_before_the_fork(**_: Any) -> None:
     loaded = HEAVY.intersection(sys.modules)
     if loaded:
-        raise ConfigurationError(f"{', '.join(sorted(loaded))} must not be loaded before the fork.")
+        # Celery reports an exception of a signal handler and goes on; this one it obeys.
+        raise SystemExit(f"{', '.join(sorted(loaded))} must not be loaded before the fork.")
     remove_abandoned()
-    _beat(draining=False)
     port = get_settings().metrics_port
     if port is not None:
         start_http_server(port)
+    _announce(draining=False)
 
 
 @signals.worker_process_shutdown.connect
@@ -51,20 +52,19 @@ def _leave_process(**_: Any) -> None:
 @signals.worker_shutting_down.connect
 def _drain(**_: Any) -> None:
     """SIGTERM: claim nothing more; the heartbeats of running jobs hand them back."""
-    try:
-        _beat(draining=True)
-    except ScenebookError as error:
-        log.warning("drain_not_announced", error=str(error))
+    _announce(draining=True)
 
 
-def _beat(*, draining: bool) -> None:
+def _announce(*, draining: bool) -> None:
     """Connect for one statement only: a connection must not be inherited by a fork."""
     url = get_settings().database_url
     if url is None:
-        raise ConfigurationError("DATABASE_URL is not set. Run `scenebook up`, or set it.")
+        raise SystemExit("DATABASE_URL is not set. Run `scenebook up`, or set it.")
     db = Database(url, role=Role.WORKER, pool_size=1)
     try:
         with db.across_owners() as tx:
             workers.beat(tx, worker_id(own_pid()), kind="worker", draining=draining)
+    except ScenebookError as error:
+        log.warning("worker_not_announced", draining=draining, error=str(error))
     finally:
         db.close()

@@ -8,11 +8,11 @@ import time
 
 import structlog
 
-from scenebook import jobs, metrics
+from scenebook import metrics, outcomes
 from scenebook.db import queue, videos, workers
-from scenebook.db.queue import Asked, Job
+from scenebook.db.queue import Job
 from scenebook.errors import ChildDied, JobLost, Postponed, ScenebookError, Unavailable
-from scenebook.jobs import Failure, RetryPolicy
+from scenebook.outcomes import Failure, RetryPolicy
 from scenebook.settings import Settings
 from worker.pipeline.claim import Claim
 from worker.pipeline.failpoints import failpoint
@@ -118,18 +118,20 @@ def _record(tools: Tools, claim: Claim, error: ScenebookError) -> str:
 def _recorded(tools: Tools, claim: Claim, error: ScenebookError) -> str:
     job = claim.job
     with tools.db.transaction(owner_id=job.owner_id) as tx:
-        crashes = claim.lock(tx)
-        if claim.ended == Asked.CANCEL:
-            jobs.cancelled(tx, job)
+        held = claim.lock(tx)
+        if held.cancel_requested:
+            outcomes.cancelled(tx, job)
             return "cancelled"
-        if claim.ended == Asked.DRAIN:
-            jobs.hand_back(tx, job)
+        if isinstance(error, JobLost):  # drained, or out of touch for a while and still ours
+            outcomes.hand_back(tx, job)
             return "handed_back"
         if isinstance(error, Postponed):
-            jobs.hand_back(tx, job, delay_s=POSTPONED_S)
+            outcomes.hand_back(tx, job, delay_s=POSTPONED_S)
             return "postponed"
         crashed = isinstance(error, ChildDied)
         failure = Failure(error.code, str(error), error.retryable, crashed)
-        state = jobs.fail(tx, job, failure, policy=policy(tools.settings), crash_count=crashes)
+        state = outcomes.fail(
+            tx, job, failure, policy=policy(tools.settings), crash_count=held.crashes
+        )
         log.warning("job_error", code=error.code, error=str(error), state=state.value)
         return state.value

@@ -13,10 +13,10 @@ from kombu.exceptions import OperationalError
 from prometheus_client import start_http_server
 from redis.exceptions import RedisError
 
-from scenebook import jobs, logs, metrics
+from scenebook import logs, metrics, outcomes
 from scenebook.db import queue, workers
 from scenebook.db.engine import Database, Role
-from scenebook.db.queue import Depth, Due
+from scenebook.db.queue import Depth
 from scenebook.errors import ConfigurationError, ScenebookError, Unavailable
 from scenebook.settings import Settings, get_settings
 from worker.app import app
@@ -54,23 +54,24 @@ class Relay:
     def publish(self) -> int:
         """Ring for due jobs; one that nobody claims is rung for again.
 
-        Marked in the same transaction: a relay that dies in between rings twice, which is harmless.
+        Marked before the broker is asked: no row stays locked while it does not answer, and a ring
+        that is lost costs one republish interval.
         """
         with self._db.across_owners() as tx:
             due = queue.due(tx, limit=BATCH, republish_s=self._settings.job_republish_s)
-            for job in due:
-                self._ring(job)
             queue.mark_published(tx, [job.id for job in due])
+        for place, job in enumerate(due):
+            try:
+                app.send_task(job.stage.value, args=[job.id], ignore_result=True)
+            except (OperationalError, RedisError, OSError) as error:
+                metrics.BROKER_ERRORS.inc()
+                with self._db.across_owners() as tx:
+                    queue.mark_published(tx, [one.id for one in due[place:]], published=False)
+                raise Unavailable(
+                    f"The broker did not answer ({type(error).__name__}). Check REDIS_URL."
+                ) from error
         metrics.PUBLISHED.inc(len(due))
         return len(due)
-
-    def _ring(self, job: Due) -> None:
-        try:
-            app.send_task(job.stage.value, args=[job.id], ignore_result=True)
-        except (OperationalError, RedisError, OSError) as error:
-            metrics.BROKER_ERRORS.inc()
-            log.warning("broker_away", error=type(error).__name__)
-            raise Unavailable("The broker did not answer. Check REDIS_URL.") from error
 
     def sweep(self) -> int:
         """Count a crash for every job whose worker fell silent; returns how many."""
@@ -78,8 +79,12 @@ class Relay:
             expired = queue.expired(tx)
         swept = 0
         for lost in expired:
-            with self._db.transaction(owner_id=lost.owner_id) as tx:
-                state = jobs.sweep(tx, lost, policy=policy(self._settings))
+            try:
+                with self._db.transaction(owner_id=lost.owner_id) as tx:
+                    state = outcomes.sweep(tx, lost, policy=policy(self._settings))
+            except Exception:  # one row that cannot be swept must not stop the others
+                log.exception("job_not_swept", job_id=lost.id)
+                continue
             if state is not None:
                 swept += 1
                 metrics.SWEPT.labels(state.value).inc()

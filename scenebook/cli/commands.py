@@ -21,6 +21,7 @@ from scenebook.cli.workplace import Workplace, servers, workplace
 from scenebook.db import migrate
 from scenebook.errors import InvalidInput
 from scenebook.model import SETTLED, Channel, Stage, Video, VideoStatus
+from scenebook.progress import VideoProgress, progress_of
 from scenebook.settings import Settings, get_settings
 
 app = typer.Typer(
@@ -125,12 +126,12 @@ def finish(work: list[Video], place: Workplace, *, wait: bool, as_json: bool) ->
 
 def show(place: Workplace, video: Video) -> tuple[dict[str, Any], Video]:
     """The video as it is now, in its JSON shape and as it is."""
-    progress = videos.progress_of(place.database, owner_id=place.owner_id, video_id=video.id)
+    progress = progress_of(place.database, owner_id=place.owner_id, video_id=video.id)
     fresh = videos.get_video(place.database, owner_id=place.owner_id, video_id=video.id)
     return shapes.progress_shape(fresh, progress), fresh
 
 
-def settle(place: Workplace, work: list[Video]) -> dict[UUID, videos.Progress]:
+def settle(place: Workplace, work: list[Video]) -> dict[UUID, VideoProgress]:
     """Follow videos until they are settled; runs a worker meanwhile if nobody else can."""
     own = place.own_servers
     idle = all(video.status in SETTLED for video in work)
@@ -163,7 +164,7 @@ def status(
             )  # fmt: skip
             return
         found = find_video(place, video)
-        progress = videos.progress_of(place.database, owner_id=place.owner_id, video_id=found.id)
+        progress = progress_of(place.database, owner_id=place.owner_id, video_id=found.id)
         answer(
             shapes.progress_shape(found, progress),
             tables.progress_table(found, progress),

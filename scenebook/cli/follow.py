@@ -18,11 +18,11 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from scenebook import videos
 from scenebook.cli.tables import excerpt
 from scenebook.cli.workplace import Workplace
 from scenebook.errors import NotFound
 from scenebook.model import SETTLED, JobState, Video, VideoStatus
+from scenebook.progress import WEIGHT, StageProgress, VideoProgress, progress_of
 
 POLL_S = 0.25
 # Nothing has moved for so long that probably no worker runs.
@@ -47,7 +47,7 @@ class Bars:
         self._tasks: dict[str, TaskID] = {}
         self._settled: set[UUID] = set()
 
-    def show(self, video: Video, now: videos.Progress) -> None:
+    def show(self, video: Video, now: VideoProgress) -> None:
         """Draw what is known of one video."""
         if self.videos == 1:
             for stage in now.stages:
@@ -60,11 +60,9 @@ class Bars:
         at_work = now.status is VideoStatus.PROCESSING
         if at_work or str(video.id) in self._tasks:
             name = escape(excerpt(video.title, 40))
-            self._draw(
-                str(video.id), name, done, len(videos.WEIGHT), note=_note(now), visible=at_work
-            )
+            self._draw(str(video.id), name, done, len(WEIGHT), note=_note(now), visible=at_work)
 
-    def _show_stage(self, stage: videos.StageProgress) -> None:
+    def _show_stage(self, stage: StageProgress) -> None:
         note: str = "" if stage.state in (JobState.SUCCEEDED, JobState.RUNNING) else stage.state
         if stage.error and stage.state is not JobState.SUCCEEDED:
             note = f"{note}: {escape(stage.error)}"
@@ -88,12 +86,12 @@ def follow(
     *,
     console: Console,
     tick: Callable[[], None] = lambda: None,
-) -> dict[UUID, videos.Progress]:
+) -> dict[UUID, VideoProgress]:
     """Wait until every video is settled, drawing on `console`; `tick` runs at every look.
 
     Returns the last progress of each; a video that was deleted meanwhile is left out.
     """
-    last: dict[UUID, videos.Progress] = {}
+    last: dict[UUID, VideoProgress] = {}
     waiting = list(followed)
     idle_since = time.monotonic()
     hinted = False
@@ -103,9 +101,7 @@ def follow(
             tick()
             for video in list(waiting):
                 try:
-                    now = videos.progress_of(
-                        place.database, owner_id=place.owner_id, video_id=video.id
-                    )
+                    now = progress_of(place.database, owner_id=place.owner_id, video_id=video.id)
                 except NotFound:
                     waiting.remove(video)
                     last.pop(video.id, None)
@@ -124,13 +120,13 @@ def follow(
     return last
 
 
-def _nobody_works(last: dict[UUID, videos.Progress], *, idle_s: float) -> bool:
+def _nobody_works(last: dict[UUID, VideoProgress], *, idle_s: float) -> bool:
     return idle_s > IDLE_HINT_S and all(
         now.status is VideoStatus.WAITING for now in last.values() if now.status not in SETTLED
     )
 
 
-def _note(now: videos.Progress) -> str:
+def _note(now: VideoProgress) -> str:
     if now.status in SETTLED:
         return now.status + (f": {escape(now.reason)}" if now.reason else "")
     return f"about {now.eta_s:.0f} s left" if now.eta_s is not None else now.status

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from scenebook.model import Channel, Scene, Video
-from scenebook.videos import Progress
+from scenebook.progress import VideoProgress
 
 if TYPE_CHECKING:  # searching loads much, and most commands do not search
     from scenebook.search import Hit, SearchAnswer
@@ -33,7 +33,7 @@ def video_shape(video: Video) -> dict[str, Any]:
     }
 
 
-def progress_shape(video: Video, progress: Progress) -> dict[str, Any]:
+def progress_shape(video: Video, progress: VideoProgress) -> dict[str, Any]:
     """One video, its stages and how many scenes each channel has in each status."""
     return video_shape(video) | {
         "status": progress.status,

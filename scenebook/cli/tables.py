@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from scenebook.model import COMPLETE, Channel, ChannelState, ChannelStatus, Scene, Video
-from scenebook.videos import Progress
+from scenebook.progress import VideoProgress
 
 if TYPE_CHECKING:  # searching loads much, and most commands do not search
     from scenebook.search import SearchAnswer
@@ -57,7 +57,7 @@ def videos_table(videos: Sequence[Video]) -> RenderableType:
     return table
 
 
-def progress_table(video: Video, progress: Progress) -> RenderableType:
+def progress_table(video: Video, progress: VideoProgress) -> RenderableType:
     """One video: its stages, and how its channels stand."""
     head = Text.assemble(
         (video.title, "bold"), f"  {video.id}  ", (progress.status, _style(progress.status))

@@ -12,14 +12,16 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, TextClause, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, TimeoutError
 
 from scenebook.errors import Unavailable
 
-# Errors of the connection, not of the statement: the same work may succeed later.
-ConnectionLost = (OperationalError, InterfaceError)
+# Errors of the moment, not of the statement: a lost connection, a server that shuts down or is
+# read-only after a failover, a lock or a pooled connection that did not come in time.
+OfTheMoment = (OperationalError, InterfaceError, InternalError, TimeoutError)
 
 
 class Role(StrEnum):
@@ -60,6 +62,9 @@ class Database:
             connect_args={
                 "connect_timeout": 3,
                 "keepalives_idle": 30,
+                "keepalives_interval": 5,
+                "keepalives_count": 3,
+                "tcp_user_timeout": 15_000,
                 "options": options,
                 "application_name": role.value,
             },
@@ -92,10 +97,15 @@ class Database:
         try:
             with self.engine.begin() as tx:
                 yield tx
-        except ConnectionLost as error:
+        except OfTheMoment as error:
+            cause = getattr(error, "orig", error)
+            if isinstance(cause, LockNotAvailable):
+                raise Unavailable(
+                    "Another operation on the same video has not finished. Try again in a moment."
+                ) from error
             raise Unavailable(
-                f"Postgres did not answer ({type(error.orig).__name__}). Check DATABASE_URL and "
-                "that the server runs; `scenebook doctor` says more."
+                f"Postgres did not answer ({type(cause).__name__}). Check DATABASE_URL and that "
+                "the server runs; `scenebook doctor` says more."
             ) from error
 
     def close(self) -> None:

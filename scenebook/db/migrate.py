@@ -18,7 +18,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError
 
-from scenebook.db.engine import ConnectionLost, psycopg_url
+from scenebook.db.engine import OfTheMoment, psycopg_url
 from scenebook.errors import ConfigurationError, ScenebookError, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -229,6 +229,6 @@ def _our_error(error: DBAPIError) -> ScenebookError:
             "A table that the migration changes was in use for more than 4 s. Nothing is half "
             "done: run the migration again."
         )
-    if sqlstate is None and isinstance(error, ConnectionLost):
+    if sqlstate is None and isinstance(error, OfTheMoment):
         return Unavailable(f"Postgres cannot be reached for migrations: {message}".strip())
     return ConfigurationError(f"The migration stopped: {message}." + (f" {hint}" if hint else ""))

@@ -40,6 +40,7 @@ class Asked(StrEnum):
     GO_ON = "go_on"
     CANCEL = "cancelled"
     DRAIN = "drained"  # the worker got SIGTERM: hand the job back
+    OVERDUE = "overdue"  # the deadline is over, however alive the job is
     LOST = "lost"
 
 
@@ -112,18 +113,28 @@ def beat(tx: Connection, job: Job, *, lease_s: float, progress: int, total: int 
         return Asked.LOST
     if row.cancel_requested:
         return Asked.CANCEL
+    if row.over_deadline:
+        return Asked.OVERDUE
     return Asked.DRAIN if row.draining else Asked.GO_ON
 
 
-def fence(tx: Connection, job: Job) -> int:
-    """Hold the job until the transaction ends; returns its crashes so far.
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A job that is fenced: its crashes so far, and whether its cancellation is asked for."""
+
+    crashes: int
+    cancel_requested: bool
+
+
+def fence(tx: Connection, job: Job) -> Held:
+    """Hold the job until the transaction ends.
 
     Raises JobLost if the job's token is no longer the newest.
     """
     row = tx.execute(statement("jobs/fence"), {"id": job.id, "token": job.token}).one_or_none()
     if row is None:
         raise JobLost(f"job {job.id} is no longer held with token {job.token}")
-    return int(row.crash_count)
+    return Held(row.crash_count, row.cancel_requested)
 
 
 def lock_video(tx: Connection, *, owner_id: UUID, video_id: UUID) -> bool:
@@ -151,10 +162,10 @@ def due(tx: Connection, *, limit: int, republish_s: float) -> list[Due]:
     return [Due(row.id, Stage(row.stage)) for row in rows]
 
 
-def mark_published(tx: Connection, ids: Sequence[int]) -> None:
-    """Remember that these jobs were rung for."""
+def mark_published(tx: Connection, ids: Sequence[int], *, published: bool = True) -> None:
+    """Remember that these jobs were rung for, or that they were not after all."""
     if ids:
-        tx.execute(statement("jobs/mark_published"), {"ids": list(ids)})
+        tx.execute(statement("jobs/mark_published"), {"ids": list(ids), "published": published})
 
 
 def expired(tx: Connection) -> list[Expired]:

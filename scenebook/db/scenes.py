@@ -218,8 +218,9 @@ def reset_channels(
     video_id: UUID,
     generation: int,
     channels: Iterable[Channel],
+    only: ChannelStatus | None = None,
 ) -> None:
-    """Make these channels `pending` again in every scene."""
+    """Make these channels `pending` again in every scene, or in those with one status."""
     tx.execute(
         statement("scenes/reset_channels"),
         {
@@ -227,6 +228,7 @@ def reset_channels(
             "video_id": video_id,
             "generation": generation,
             "channels": [channel.value for channel in channels],
+            "only": only,
         },
     )
 

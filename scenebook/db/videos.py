@@ -20,7 +20,6 @@ def add(
     video_id: UUID,
     title: str,
     source_key: str,
-    transcript_key: str | None,
     content_hash: str,
     size: int,
 ) -> bool:
@@ -33,7 +32,6 @@ def add(
             "owner_id": owner_id,
             "title": clean_text(title, limit=MAX_ERROR) or "untitled",
             "source_key": source_key,
-            "transcript_key": transcript_key,
             "content_hash": content_hash,
             "bytes": size,
         },
@@ -41,10 +39,11 @@ def add(
     return row.one_or_none() is not None
 
 
-def uploaded(tx: Connection, *, owner_id: UUID, video_id: UUID) -> bool:
-    """Mark the source as stored; False if it was marked before."""
+def uploaded(tx: Connection, *, owner_id: UUID, video_id: UUID, transcript_key: str | None) -> bool:
+    """Mark the source, and its transcript file, as stored; False if they were marked before."""
     row = tx.execute(
-        statement("videos/uploaded"), {"owner_id": owner_id, "video_id": video_id}
+        statement("videos/uploaded"),
+        {"owner_id": owner_id, "video_id": video_id, "transcript_key": transcript_key},
     ).one_or_none()
     return row is not None
 
@@ -192,12 +191,12 @@ def newest_generation(tx: Connection, *, owner_id: UUID, video_id: UUID) -> int:
     )
 
 
-def set_transcript(tx: Connection, *, owner_id: UUID, video_id: UUID, transcript_key: str) -> None:
-    """Name the uploaded transcript file."""
-    tx.execute(
-        statement("videos/set_transcript"),
-        {"owner_id": owner_id, "video_id": video_id, "transcript_key": transcript_key},
-    )
+def current_generation(tx: Connection, *, owner_id: UUID, video_id: UUID) -> int:
+    """The generation that was worked on last; 1 before the first job."""
+    found = tx.execute(
+        statement("videos/current_generation"), {"owner_id": owner_id, "video_id": video_id}
+    ).scalar_one_or_none()
+    return 1 if found is None else int(found)
 
 
 def remove(tx: Connection, *, owner_id: UUID, video_id: UUID) -> None:

@@ -11,9 +11,12 @@ from scenebook.db.engine import statement
 
 
 def beat(
-    tx: Connection, worker: str, *, kind: Literal["worker", "relay"], draining: bool = False
+    tx: Connection, worker: str, *, kind: Literal["worker", "relay"], draining: bool | None = None
 ) -> None:
-    """Say that a process is alive; a draining worker claims nothing and hands back what it has."""
+    """Say that a process is alive.
+
+    A draining worker claims nothing and hands back what it has; None leaves it as it is.
+    """
     tx.execute(
         statement("jobs/worker_beat"),
         {"id": worker, "kind": kind, "draining": draining, "version": version("scenebook")},

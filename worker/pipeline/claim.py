@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import structlog
 from sqlalchemy import Connection
 
-from scenebook import jobs
+from scenebook import outcomes
 from scenebook.db import queue
 from scenebook.db.engine import Database
 from scenebook.db.queue import Asked, Job
-from scenebook.errors import DeadlineExceeded, JobLost, ScenebookError
+from scenebook.errors import DeadlineExceeded, JobLost
 from scenebook.settings import Settings
 from worker.pipeline.failpoints import failpoint
 
@@ -76,6 +76,10 @@ class Claim:
             raise DeadlineExceeded(
                 f"The job made no progress for {self._settings.job_stall_s:g} s.", code="stalled"
             )
+        if self.ended == Asked.OVERDUE:
+            raise DeadlineExceeded(
+                f"The job took longer than {self._settings.job_deadline_s:g} s.", code="deadline"
+            )
         if self.ended is not None:
             raise JobLost(f"The job was {self.ended}.")
 
@@ -84,7 +88,7 @@ class Claim:
         """One transaction of effects of a job that goes on; JobLost, and no effects, if lost."""
         self.check()
         with self._db.transaction(owner_id=self.job.owner_id) as tx:
-            queue.fence(tx, self.job)
+            self._refuse_if_cancelled(queue.fence(tx, self.job))
             yield tx
 
     @contextmanager
@@ -93,16 +97,22 @@ class Claim:
         self.check()
         failpoint("before_commit", self._settings)
         with self._db.transaction(owner_id=self.job.owner_id) as tx:
-            self.lock(tx)
+            self._refuse_if_cancelled(self.lock(tx))
             yield tx
-            jobs.succeed(tx, self.job)
+            outcomes.succeed(tx, self.job)
         failpoint("after_commit", self._settings)
 
-    def lock(self, tx: Connection) -> int:
-        """Lock the video, then the job; returns its crashes. JobLost if either is gone."""
+    def lock(self, tx: Connection) -> queue.Held:
+        """Lock the video, then the job; JobLost if either is gone."""
         if not queue.lock_video(tx, owner_id=self.job.owner_id, video_id=self.job.video_id):
             raise JobLost("The video was deleted.")
         return queue.fence(tx, self.job)
+
+    def _refuse_if_cancelled(self, held: queue.Held) -> None:
+        """Most jobs end before their first heartbeat, and must not undo a cancellation."""
+        if held.cancel_requested:
+            self.ended = Asked.CANCEL
+            raise JobLost("The job was cancelled.")
 
     def _beat(self) -> None:
         lease_s = self._settings.job_lease_s
@@ -115,8 +125,8 @@ class Claim:
                     asked = queue.beat(
                         tx, self.job, lease_s=lease_s, progress=self._done, total=self._total
                     )
-            except ScenebookError as error:
-                log.warning("heartbeat_failed", job_id=self.job.id, error=str(error))
+            except Exception as error:  # without its heartbeat the job must not go on unnoticed
+                log.warning("heartbeat_failed", job_id=self.job.id, error=str(error), exc_info=True)
                 if time.monotonic() - last > GIVE_UP_AT * lease_s:
                     return self._end("lost")
                 continue

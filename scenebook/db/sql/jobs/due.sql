@@ -11,6 +11,7 @@ due as (
     select
         j.id,
         j.owner_id,
+        j.stage,
         row_number() over (partition by j.owner_id order by j.priority, j.run_at, j.id) as place
     from public.jobs as j
     where j.state in ('queued', 'retryable')
@@ -27,7 +28,7 @@ join (
     join public.owners as o on o.id = due.owner_id
     left join busy on busy.owner_id = due.owner_id
     where due.place <= o.max_running - coalesce(busy.jobs, 0)
-      and o.disabled_at is null
+      and (o.disabled_at is null or due.stage = 'delete')
     order by due.place, due.id
     limit :limit
 ) as chosen on chosen.id = j.id

@@ -1,1 +1,3 @@
-update public.jobs set published_at = now() where id = any(:ids)
+-- Remembers that these jobs were rung for, or takes it back.
+update public.jobs set published_at = case when :published then now() end
+where id = any(:ids) and state in ('queued', 'retryable')

@@ -4,6 +4,7 @@ select
     count(*) as jobs,
     count(*) filter (where state in ('succeeded', 'failed', 'cancelled')) as finished,
     count(*) filter (where state = 'failed') as failed,
+    count(*) filter (where state = 'cancelled') as cancelled,
     count(*) filter (where state = 'running') as running,
     count(*) filter (where state = 'retryable') as retrying,
     sum(case when state = 'succeeded' then coalesce(total, 1) else least(progress, coalesce(total, progress)) end) as done,

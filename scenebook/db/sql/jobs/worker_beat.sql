@@ -1,2 +1,5 @@
-insert into public.workers (id, kind, draining, version) values (:id, :kind, :draining, :version)
-on conflict (id) do update set beat_at = now(), draining = excluded.draining
+-- A worker that drains stays so: null leaves it as it is.
+insert into public.workers as w (id, kind, draining, version)
+values (:id, :kind, coalesce(cast(:draining as boolean), false), :version)
+on conflict (id) do update
+set beat_at = now(), draining = coalesce(cast(:draining as boolean), w.draining)

@@ -1,0 +1,100 @@
+"""Where a video stands: its stages, its channels, and the time that is likely left."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from scenebook.db import scenes, videos
+from scenebook.db.engine import Database, statement
+from scenebook.model import SETTLED, Channel, ChannelStatus, JobState, Stage, VideoStatus
+
+# Share of the whole work, for the estimate of what is left; decoding dominates.
+WEIGHT: Mapping[Stage, float] = {
+    Stage.PROBE: 0.02,
+    Stage.SEGMENT: 0.5,
+    Stage.TRANSCRIBE: 0.15,
+    Stage.VISUAL_CLIP: 0.15,
+    Stage.DESCRIBE: 0.08,
+    Stage.EMBED_TEXT: 0.08,
+    Stage.FINALIZE: 0.02,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StageProgress:
+    """How far one stage is: scenes or other units, done of total."""
+
+    stage: Stage
+    state: JobState
+    done: int
+    total: int
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoProgress:
+    """Where a video stands: its stages, its channels, and the seconds that are likely left."""
+
+    status: VideoStatus
+    stages: tuple[StageProgress, ...]
+    eta_s: float | None
+    channel_counts: Mapping[Channel, Mapping[ChannelStatus, int]]
+    reason: str | None
+
+
+def progress_of(db: Database, *, owner_id: UUID, video_id: UUID) -> VideoProgress:
+    """Where a video stands."""
+    with db.transaction(owner_id=owner_id) as tx:
+        video = videos.get(tx, owner_id=owner_id, video_id=video_id)
+        generation = videos.current_generation(tx, owner_id=owner_id, video_id=video_id)
+        rows = tx.execute(
+            statement("jobs/stages"),
+            {"owner_id": owner_id, "video_id": video_id, "generation": generation},
+        ).all()
+        counts = scenes.count_channels(
+            tx, owner_id=owner_id, video_id=video_id, generation=generation
+        )
+    by_stage = {Stage(row.stage): row for row in rows}
+    stages = tuple(
+        StageProgress(
+            stage=stage,
+            state=_state(by_stage[stage]),
+            done=int(by_stage[stage].done or 0),
+            total=int(by_stage[stage].total or 1),
+            error=by_stage[stage].error,
+        )
+        for stage in Stage
+        if stage in by_stage
+    )
+    channels: dict[Channel, dict[ChannelStatus, int]] = defaultdict(dict)
+    for one in counts:
+        channels[one.channel][one.status] = one.scenes
+    starts = [row.started_at for row in rows if row.started_at is not None]
+    return VideoProgress(
+        status=video.status,
+        stages=stages,
+        eta_s=_eta_s(stages, min(starts)) if starts and video.status not in SETTLED else None,
+        channel_counts=channels,
+        reason=video.reason,
+    )
+
+
+def _state(row: object) -> JobState:
+    """The state of a stage from the counts of its jobs."""
+    counts = row._asdict()  # type: ignore[attr-defined]
+    if counts["jobs"] == counts["finished"]:
+        return JobState.FAILED if counts["failed"] else JobState.SUCCEEDED
+    if counts["running"]:
+        return JobState.RUNNING
+    return JobState.RETRYABLE if counts["retrying"] else JobState.QUEUED
+
+
+def _eta_s(stages: tuple[StageProgress, ...], started_at: datetime) -> float | None:
+    """Seconds left if the rest goes as fast as what is done; None before there is a basis."""
+    done = sum(WEIGHT.get(one.stage, 0) * one.done / max(1, one.total) for one in stages)
+    elapsed = (datetime.now(UTC) - started_at).total_seconds()
+    return elapsed * (1 - done) / done if done > 0.02 else None

@@ -46,6 +46,8 @@ def configure(settings: Settings) -> None:
         "httpcore2",
         "openai",
         "kombu",
+        "celery.app.trace",
+        "celery.worker.strategy",
         "alembic.runtime.migration",
     ):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -109,16 +109,17 @@ def search_text(
         raise InvalidQuery(f"The query is longer than {MAX_QUERY_LENGTH} characters.")
     if not 1 <= limit <= 1000:
         raise InvalidQuery("The limit must be between 1 and 1000.")
-    matches: dict[Channel, list[Match]] = {}
+    encoded: dict[Channel, tuple[EmbeddingSpace, NDArray[np.float32]]] = {}
     degraded: dict[Channel, str] = {}
     for channel in channels:
         try:
-            space, vector = encode(channel, text)
+            encoded[channel] = encode(channel, text)
         except ScenebookError as error:
             degraded[channel] = str(error)
             log.warning("search_degraded", channel=channel, code=error.code)
-            continue
-        with db.transaction(owner_id=owner_id) as tx:
+    matches: dict[Channel, list[Match]] = {}
+    with db.transaction(owner_id=owner_id) as tx:
+        for channel, (space, vector) in encoded.items():
             space_id = spaces.find_space(tx, space)
             if space_id is None:
                 degraded[channel] = f"Nothing is embedded with {space.model} yet."
@@ -133,9 +134,7 @@ def search_text(
                 space_id=space_id,
                 video_id=video_id,
             )
-    fused = fuse(matches)[:limit]
-    with db.transaction(owner_id=owner_id) as tx:
-        return SearchAnswer(_hits(tx, fused, owner_id=owner_id), degraded)
+        return SearchAnswer(_hits(tx, fuse(matches)[:limit], owner_id=owner_id), degraded)
 
 
 def fuse(
@@ -166,11 +165,11 @@ def _hits(
     *,
     owner_id: UUID,
 ) -> tuple[Hit, ...]:
+    """The matches as hits, without those that were removed since they were found."""
     found = scenes.by_ids(tx, owner_id=owner_id, ids=[match.scene_id for match, _, _ in fused])
-    titles = {
-        video_id: videos.get(tx, owner_id=owner_id, video_id=video_id).title
-        for video_id in {match.video_id for match, _, _ in fused}
-    }
+    titles = videos.titles(
+        tx, owner_id=owner_id, video_ids=list({match.video_id for match, _, _ in fused})
+    )
     return tuple(
         Hit(
             scene_id=match.scene_id,
@@ -185,5 +184,5 @@ def _hits(
             description=found[match.scene_id].description,
         )
         for match, score, reasons in fused
-        if match.scene_id in found
+        if match.scene_id in found and match.video_id in titles
     )

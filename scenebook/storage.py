@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 import obstore
+import structlog
 from obstore.exceptions import BaseError
 from obstore.store import from_url
 
 from scenebook.errors import ConfigurationError, InvalidMedia, Unavailable
 
+log = structlog.get_logger(__name__)
+
 CHUNK = 8 * 1024 * 1024
 # A source may grow by this much in temporary files beside it: audio and pictures.
 HEADROOM = 256 * 1024 * 1024
+
+
+OnChunk = Callable[[], None]
+
+
+def _ignore() -> None:
+    """Whoever copies a little needs no sign of life."""
 
 
 def video_prefix(*, owner_id: UUID, video_id: UUID) -> str:
@@ -27,7 +37,11 @@ def video_prefix(*, owner_id: UUID, video_id: UUID) -> str:
 
 
 class Storage:
-    """Objects by key. Raises FileNotFoundError for a missing key, Unavailable for the rest."""
+    """Objects by key. Raises FileNotFoundError for a missing key, Unavailable for the rest.
+
+    Errors reach tenants, so they name no path and repeat nothing of what the storage said; the log
+    does. `on_chunk` is called for every part or object of what may take long, and may raise.
+    """
 
     def __init__(self, url: str) -> None:
         self._root = Path(unquote(urlsplit(url).path)) if url.startswith("file:") else None
@@ -46,28 +60,37 @@ class Storage:
             yield
         except FileNotFoundError:
             if self._root is not None and not self._root.is_dir():
-                raise Unavailable(f"The storage directory {self._root} is gone.") from None
+                log.error("storage_directory_gone", directory=str(self._root))
+                raise Unavailable("The storage directory is gone. Check STORAGE_URL.") from None
             raise
         except (BaseError, OSError) as error:
-            reason = str(error).splitlines()[0]
-            raise Unavailable(f"Storage did not {what} ({reason}). Check STORAGE_URL.") from error
+            log.warning("storage_failed", what=what, error=str(error))
+            raise Unavailable(f"Storage did not {what}. Check STORAGE_URL.") from error
 
     def put(self, key: str, content: bytes) -> None:
         """Store bytes under a key, replacing what was there."""
         with self._reaching("take an object"):
             obstore.put(self._store, key, content)
 
-    def put_file(self, key: str, path: Path) -> None:
-        """Store a file under a key, in parts, so that it is never in memory as a whole."""
-        with self._reaching("take a file"):
-            obstore.put(self._store, key, path)
+    def put_file(self, key: str, path: Path, *, on_chunk: OnChunk = _ignore) -> None:
+        """Store a file under a key, in parts; there is no object until all of them are stored."""
+        with (
+            path.open("rb") as file,
+            self._reaching("take a file"),
+            obstore.open_writer(self._store, key, buffer_size=CHUNK) as writer,
+        ):
+            while chunk := file.read(CHUNK):
+                writer.write(chunk)
+                on_chunk()
 
     def get(self, key: str) -> bytes:
         """The bytes under a key."""
         with self._reaching("give an object"):
             return bytes(obstore.get(self._store, key).bytes())
 
-    def fetch(self, key: str, path: Path, *, expected_hash: str | None = None) -> None:
+    def fetch(
+        self, key: str, path: Path, *, expected_hash: str | None = None, on_chunk: OnChunk = _ignore
+    ) -> None:
         """Copy an object to a local file, checking free space first and its SHA-256 after.
 
         Raises InvalidMedia if the bytes are not those that were uploaded.
@@ -75,24 +98,24 @@ class Storage:
         digest = hashlib.sha256()
         with self._reaching("give a file"):
             found = obstore.get(self._store, key)
-            size = found.meta["size"]
-            free = shutil.disk_usage(path.parent).free
-            if free < size + HEADROOM:
-                raise Unavailable(
-                    f"{path.parent} has {free >> 20} MB free, and this video needs "
-                    f"{(size + HEADROOM) >> 20} MB. Free some space or set TMPDIR."
-                )
+        with _writing(path):
+            _check_room(path.parent, found.meta["size"])
             with path.open("wb") as file:
-                for chunk in found.stream(min_chunk_size=CHUNK):
+                for chunk in self._chunks(found):
                     digest.update(chunk)
                     file.write(chunk)
+                    on_chunk()
         if expected_hash is not None and digest.hexdigest() != expected_hash:
             raise InvalidMedia(
                 "The stored source is not the file that was uploaded. Upload it again.",
                 code="source_changed",
             )
 
-    def delete_prefix(self, prefix: str) -> int:
+    def _chunks(self, found: obstore.GetResult) -> Iterator[Buffer]:
+        with self._reaching("give a file"):
+            yield from found.stream(min_chunk_size=CHUNK)
+
+    def delete_prefix(self, prefix: str, *, on_chunk: OnChunk = _ignore) -> int:
         """Delete every object under a prefix; returns how many there were."""
         deleted = 0
         with self._reaching("list objects"):
@@ -100,6 +123,7 @@ class Storage:
                 for found in batch:
                     self.delete(found["path"])
                     deleted += 1
+                    on_chunk()
         return deleted
 
     def delete(self, key: str) -> None:
@@ -109,3 +133,24 @@ class Storage:
                 obstore.delete(self._store, key)
             except FileNotFoundError:
                 return
+
+
+def _check_room(directory: Path, size: int) -> None:
+    free = shutil.disk_usage(directory).free
+    if free < size + HEADROOM:
+        raise Unavailable(
+            f"The worker's temporary directory has {free >> 20} MB free, and this video needs "
+            f"{(size + HEADROOM) >> 20} MB. Free some space or set TMPDIR."
+        )
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """A full or missing disk of this machine is no missing object."""
+    try:
+        yield
+    except OSError as error:
+        log.error("local_copy_failed", path=str(path), error=str(error))
+        raise Unavailable(
+            "The worker's temporary directory cannot be written. Free some space or set TMPDIR."
+        ) from error

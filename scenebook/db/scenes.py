@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy import Connection, Row
 
+from scenebook.db import spaces
 from scenebook.db.engine import statement
 from scenebook.db.values import clean_error, clean_text, to_json
 from scenebook.model import (
@@ -28,6 +29,9 @@ CHANNELS_OF: Mapping[Stage, tuple[Channel, ...]] = {
     Stage.DESCRIBE: (Channel.VISUAL, Channel.SUMMARY),
     Stage.EMBED_TEXT: (Channel.TRANSCRIPT, Channel.VISUAL, Channel.SUMMARY),
 }
+
+# A text that waits for its vector may be the same as before.
+KEEPS_VECTORS = frozenset({ChannelStatus.OK, ChannelStatus.PENDING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +172,11 @@ def _complete(tx: Connection, rows: Sequence[Row[Any]], *, owner_id: UUID) -> li
 def set_channels(
     tx: Connection, states: Iterable[tuple[UUID, ChannelState]], *, owner_id: UUID
 ) -> None:
-    """Store the status of one channel for each of these scenes."""
+    """Store the status of one channel for each of these scenes.
+
+    A scene that ends without a vector in a channel loses the one it may have from before.
+    """
+    states = list(states)
     values = [
         {
             "owner_id": owner_id,
@@ -182,6 +190,17 @@ def set_channels(
     ]
     if values:
         tx.execute(statement("scenes/set_channel"), values)
+    for channel in Channel:
+        spaces.forget_vectors(
+            tx,
+            owner_id=owner_id,
+            channel=channel,
+            scene_ids=[
+                scene_id
+                for scene_id, state in states
+                if state.channel is channel and state.status not in KEEPS_VECTORS
+            ],
+        )
 
 
 def fail_channels(

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from scenebook.db.engine import statement
 from scenebook.db.values import halfvec
-from scenebook.model import EmbeddingSpace
+from scenebook.model import Channel, EmbeddingSpace
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,4 +73,15 @@ def replace_vectors(
                 }
                 for one in vectors
             ],
+        )
+
+
+def forget_vectors(
+    tx: Connection, *, owner_id: UUID, channel: Channel, scene_ids: Sequence[UUID]
+) -> None:
+    """Remove the vectors of these scenes in a channel: nothing may be found by what is gone."""
+    if scene_ids:
+        tx.execute(
+            statement("spaces/forget_vectors"),
+            {"owner_id": owner_id, "channel": channel, "ids": list(scene_ids)},
         )

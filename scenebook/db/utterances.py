@@ -7,9 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from scenebook.db import spaces
 from scenebook.db.engine import statement
 from scenebook.db.values import clean_text
-from scenebook.model import Scene, Utterance, UtteranceSource
+from scenebook.model import Channel, Scene, Utterance, UtteranceSource
 from scenebook.transcripts import join_utterances
 
 
@@ -22,7 +23,10 @@ def replace_all(
     token: int,
     said: Sequence[tuple[Scene, Sequence[Utterance]]],
 ) -> None:
-    """Write the utterances of every scene anew, and the scenes' transcripts from them."""
+    """Write the utterances of every scene anew, and the scenes' transcripts from them.
+
+    A transcript that differs from the one before loses its vectors.
+    """
     whose = {"owner_id": owner_id, "video_id": video_id, "generation": generation}
     tx.execute(statement("scenes/remove_utterances"), whose)
     lines = [(scene, line) for scene, lines in said for line in lines if line.text.strip()]
@@ -43,17 +47,19 @@ def replace_all(
                 for ordinal, (scene, line) in enumerate(lines)
             ],
         )
+    transcripts = {scene.id: clean_text(join_utterances(lines)) or None for scene, lines in said}
     tx.execute(
         statement("scenes/set_transcript"),
         [
-            {
-                "owner_id": owner_id,
-                "scene_id": scene.id,
-                "transcript": clean_text(join_utterances(lines)) or None,
-                "token": token,
-            }
-            for scene, lines in said
+            {"owner_id": owner_id, "scene_id": scene_id, "transcript": transcript, "token": token}
+            for scene_id, transcript in transcripts.items()
         ],
+    )
+    spaces.forget_vectors(
+        tx,
+        owner_id=owner_id,
+        channel=Channel.TRANSCRIPT,
+        scene_ids=[scene.id for scene, _ in said if scene.transcript != transcripts[scene.id]],
     )
 
 

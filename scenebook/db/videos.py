@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -59,6 +60,12 @@ def get(tx: Connection, *, owner_id: UUID, video_id: UUID) -> Video:
 def all_of(tx: Connection, *, owner_id: UUID) -> list[Video]:
     """Every video of the owner, newest first."""
     return _select(tx, owner_id=owner_id)
+
+
+def titles(tx: Connection, *, owner_id: UUID, video_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """The titles of the owner's videos among these, without those that are being deleted."""
+    rows = tx.execute(statement("videos/titles"), {"owner_id": owner_id, "ids": list(video_ids)})
+    return {row.id: row.title for row in rows}
 
 
 def with_hash(tx: Connection, *, owner_id: UUID, content_hash: str) -> Video | None:

@@ -126,14 +126,18 @@ class Encoders:
     ) -> list[Utterance]:
         """What is said in an audio file, with times in milliseconds from its start; [] for silence.
 
-        on_progress is told the share that is done, 0 to 1. Silence needs no model. Raises
-        InvalidMedia if the audio cannot be decoded. JOB_DEADLINE_S bounds the whole.
+        on_progress is told the share that is done, 0 to 1, and 0 after each step before: finding
+        speech, loading the model. Silence needs no model. Raises InvalidMedia if the audio cannot
+        be decoded. JOB_DEADLINE_S bounds the whole.
         """
         limit_s = self._settings.job_deadline_s
         path = str(audio.resolve())
         found = self._inference.ask(None, {"op": "find_speech", "audio": path}, timeout_s=limit_s)
+        on_progress(0.0)
         if not found["speech_ms"]:
             return []
+        self._inference.load("speech")
+        on_progress(0.0)
         reply = self._inference.ask(
             "speech",
             {"op": "transcribe", "audio": path, "language": language},

@@ -41,7 +41,8 @@ class Speech:
         try:
             self.samples: NDArray[np.float32] = decode_audio(path, sampling_rate=SAMPLES_PER_S)
         except (OSError, ValueError, IndexError, EOFError) as error:
-            raise InvalidMedia(f"The audio cannot be decoded: {error}") from error
+            # What the decoder says names the temporary file and nothing else of use.
+            raise InvalidMedia("The audio cannot be decoded.") from error
         options = VadOptions(min_silence_duration_ms=SILENCE_MS, max_speech_duration_s=STRETCH_S)
         found = get_speech_timestamps(self.samples, options) if self.samples.size else []
         self.spans: list[Span] = [(int(span["start"]), int(span["end"])) for span in found]

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from scenebook.db import scenes
+from scenebook.db import scenes, spaces
 from scenebook.db.queue import Job
 from scenebook.descriptions import Budget, DescribedScene, describe_scene
 from scenebook.errors import Unavailable
@@ -17,6 +17,8 @@ from scenebook.storage import Storage
 from worker.pipeline.batches import batches
 from worker.pipeline.claim import Claim
 from worker.pipeline.tools import Tools
+
+NOT_LOOKED_AT = frozenset({ChannelStatus.ERROR, ChannelStatus.DISABLED, ChannelStatus.SKIPPED})
 
 
 def describe(tools: Tools, claim: Claim) -> None:
@@ -64,8 +66,13 @@ def _described(
 def _store(
     tx: Connection, scene: Scene, outcome: DescribedScene, *, owner_id: UUID, token: int
 ) -> None:
-    """Texts wait for their vectors; a channel without text says why."""
+    """Texts wait for their vectors; a channel without text says why.
+
+    A description that was paid for outlives a later run in which nobody looked at the scene.
+    """
     answer = outcome.answer
+    if answer is None and outcome.status in NOT_LOOKED_AT and (scene.description or scene.summary):
+        return
     texts = {
         Channel.VISUAL: answer.description if answer and answer.status == "ok" else "",
         Channel.SUMMARY: answer.summary if answer else "",
@@ -79,6 +86,10 @@ def _store(
         tags=answer.tags if answer else (),
         token=token,
     )
+    before = {Channel.VISUAL: scene.description, Channel.SUMMARY: scene.summary}
+    for channel, text in texts.items():
+        if before[channel] and before[channel] != text:
+            spaces.forget_vectors(tx, owner_id=owner_id, channel=channel, scene_ids=[scene.id])
     without = ChannelStatus.EMPTY if outcome.status is ChannelStatus.OK else outcome.status
     metadata = {} if outcome.frame is None else {"keyframe_rank": outcome.frame}
     states = [

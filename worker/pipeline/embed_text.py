@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from uuid import UUID
+from itertools import islice
 
+import numpy as np
 import structlog
+from numpy.typing import NDArray
 
 from scenebook import metrics
 from scenebook.db import scenes, spaces
@@ -22,16 +24,15 @@ from worker.pipeline.tools import Tools
 
 log = structlog.get_logger(__name__)
 
-TEXT_CHANNELS = (Channel.TRANSCRIPT, Channel.VISUAL, Channel.SUMMARY)
-
 
 @dataclass(frozen=True, slots=True)
-class ToEmbed:
-    """The text of one channel of one scene, in pieces that fit the model."""
+class Embedded:
+    """One channel of one scene: its text in pieces that fit the model, and a vector for each."""
 
     scene: Scene
     channel: Channel
     pieces: Sequence[str]
+    vectors: Sequence[NDArray[np.float32]]
 
 
 def embed_text(tools: Tools, claim: Claim) -> None:
@@ -48,60 +49,67 @@ def embed_text(tools: Tools, claim: Claim) -> None:
         pass
 
 
-def _waiting(scene: Scene) -> Iterator[tuple[Channel, str | None]]:
-    """The channels whose text, or its absence, has still to be recorded."""
+def _waiting(scene: Scene) -> Iterator[tuple[Channel, str]]:
+    """The channels whose text, or its absence, has still to be recorded.
+
+    A channel without text that is not `pending` says already why it has none.
+    """
     texts = {
         Channel.TRANSCRIPT: scene.transcript,
         Channel.VISUAL: scene.description,
         Channel.SUMMARY: scene.summary,
     }
     for state in scene.channels:
-        if state.channel in texts and (
-            state.status is ChannelStatus.PENDING
-            or (texts[state.channel] and state.status is not ChannelStatus.OK)
-        ):
-            yield state.channel, texts[state.channel]
+        if state.channel in texts and state.status is not ChannelStatus.OK:
+            text = texts[state.channel] or ""
+            if text or state.status is ChannelStatus.PENDING:
+                yield state.channel, text
 
 
 def _embed(tools: Tools, claim: Claim, encoder: TextEncoder, batch: Sequence[Scene]) -> None:
     """One call of the model for the whole batch, then one transaction."""
     waiting = [(scene, channel, text) for scene in batch for channel, text in _waiting(scene)]
-    states: list[tuple[UUID, ChannelState]] = [
-        (scene.id, ChannelState(channel, ChannelStatus.EMPTY))
-        for scene, channel, text in waiting
-        if not text
+    used = {channel: encoder.text_space(channel) for _, channel, text in waiting if text}
+    claim.moved()  # the model may have been downloaded just now
+    pieces = [encoder.text_pieces(text) if text else [] for _, _, text in waiting]
+    claim.moved()
+    vectors = iter(encoder.encode_texts([piece for of_one in pieces for piece in of_one]))
+    embedded = [
+        Embedded(scene, channel, of_one, list(islice(vectors, len(of_one))))
+        for (scene, channel, _), of_one in zip(waiting, pieces, strict=True)
     ]
-    todo = [
-        ToEmbed(scene, channel, encoder.text_pieces(text))
-        for scene, channel, text in waiting
-        if text
-    ]
-    vectors = iter(encoder.encode_texts([piece for one in todo for piece in one.pieces]))
-    used = {one.channel: encoder.text_space(one.channel) for one in todo}
-    made: dict[Channel, list[SceneVector]] = {channel: [] for channel in used}
-    for one in todo:
-        for ordinal, _ in enumerate(one.pieces):
-            made[one.channel].append(SceneVector(one.scene.id, ordinal, next(vectors)))
-        states.append((one.scene.id, _ok(one, used[one.channel])))
     failpoint("mid_inference", tools.settings)
+    _store(claim, embedded, used)
+
+
+def _store(claim: Claim, embedded: Sequence[Embedded], used: dict[Channel, EmbeddingSpace]) -> None:
     job = claim.job
+    states = [(one.scene.id, _state(one, used)) for one in embedded]
     with claim.checkpoint() as tx:
         for channel, space in used.items():
+            of_channel = [one for one in embedded if one.channel is channel]
             spaces.replace_vectors(
                 tx,
                 owner_id=job.owner_id,
                 video_id=job.video_id,
                 generation=job.generation,
                 space_id=spaces.open_space(tx, space),
-                scene_ids=[one.scene.id for one in todo if one.channel is channel],
-                vectors=made[channel],
+                scene_ids=[one.scene.id for one in of_channel],
+                vectors=[
+                    SceneVector(one.scene.id, ordinal, vector)
+                    for one in of_channel
+                    for ordinal, vector in enumerate(one.vectors)
+                ],
             )
         scenes.set_channels(tx, states, owner_id=job.owner_id)
     for _, state in states:
         metrics.SCENE_CHANNELS.labels(state.channel.value, state.status.value).inc()
 
 
-def _ok(one: ToEmbed, space: EmbeddingSpace) -> ChannelState:
+def _state(one: Embedded, used: dict[Channel, EmbeddingSpace]) -> ChannelState:
+    if not one.pieces:
+        return ChannelState(one.channel, ChannelStatus.EMPTY)
+    space = used[one.channel]
     text = "\n".join(one.pieces)
     return ChannelState(
         one.channel,

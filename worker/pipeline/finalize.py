@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
+from uuid import UUID
 
 import jsonschema
-from sqlalchemy import Connection
 
 from scenebook import sidecar
 from scenebook.db import scenes, utterances, videos
-from scenebook.db.queue import Job
 from scenebook.db.scenes import ChannelCount
 from scenebook.model import COMPLETE, Video, VideoStatus
 from scenebook.storage import video_prefix
 from worker.pipeline.claim import Claim
 from worker.pipeline.tools import Tools
 
+# Sidecars of this many scenes are written, or validated, between two signs of life.
+SCENES = 200
+
 
 def finalize(tools: Tools, claim: Claim) -> None:
     """Write the sidecars, show readers this generation, then remove what it replaces."""
     job = claim.job
+    sidecars = _sidecars(tools, claim)
     with claim.commit() as tx:
-        _write_sidecars(tx, job)
+        for first in range(0, len(sidecars), SCENES):
+            part = dict(sidecars[first : first + SCENES])
+            scenes.set_sidecars(tx, part, owner_id=job.owner_id, token=job.token)
+            claim.moved()
         video = videos.get(tx, owner_id=job.owner_id, video_id=job.video_id)
         counts = scenes.count_channels(
             tx, owner_id=job.owner_id, video_id=job.video_id, generation=job.generation
@@ -45,21 +53,32 @@ def finalize(tools: Tools, claim: Claim) -> None:
         tools.storage.delete_prefix(f"{prefix}/g{older}")
 
 
-def _write_sidecars(tx: Connection, job: Job) -> None:
-    whose = {
-        "owner_id": job.owner_id,
-        "video_id": job.video_id,
-        "generation": job.generation,
-    }
-    said = utterances.of_video(tx, **whose)  # type: ignore[arg-type]
-    documents = {
-        scene.id: sidecar.build(scene, said.get(scene.id, ()))
-        for scene in scenes.of_video(tx, **whose)  # type: ignore[arg-type]
-    }
-    check = jsonschema.Draft202012Validator(sidecar.schema())
-    for document in documents.values():
-        check.validate(document)
-    scenes.set_sidecars(tx, documents, owner_id=job.owner_id, token=job.token)
+def _sidecars(tools: Tools, claim: Claim) -> list[tuple[UUID, dict[str, Any]]]:
+    """The valid sidecar of each scene, made while nothing is locked.
+
+    No other job of the video is left that could change what they are made of.
+    """
+    job = claim.job
+    with tools.db.transaction(owner_id=job.owner_id) as tx:
+        said = utterances.of_video(
+            tx, owner_id=job.owner_id, video_id=job.video_id, generation=job.generation
+        )
+        of_video = scenes.of_video(
+            tx, owner_id=job.owner_id, video_id=job.video_id, generation=job.generation
+        )
+    made = []
+    for place, scene in enumerate(of_video):
+        document = sidecar.build(scene, said.get(scene.id, ()))
+        _validator().validate(document)
+        made.append((scene.id, document))
+        if place % SCENES == 0:
+            claim.moved()
+    return made
+
+
+@cache
+def _validator() -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(sidecar.schema())
 
 
 def settled(video: Video, counts: Sequence[ChannelCount]) -> tuple[VideoStatus, str | None]:

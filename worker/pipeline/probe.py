@@ -17,7 +17,7 @@ def probe(tools: Tools, claim: Claim) -> None:
     with tools.db.transaction(owner_id=job.owner_id) as tx:
         video: Video = videos.get(tx, owner_id=job.owner_id, video_id=job.video_id)
     claim.on_stop(tools.media.kill)
-    with fetched(tools, video) as source:
+    with fetched(tools, claim, video) as source:
         info = tools.media.probe(source)
     with claim.commit() as tx:
         videos.set_media(tx, owner_id=job.owner_id, video_id=job.video_id, columns=asdict(info))

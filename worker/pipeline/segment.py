@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 
 from scenebook.db import scenes, utterances, videos
 from scenebook.db.scenes import NewKeyframe, NewScene
-from scenebook.model import Scene, Utterance, Video
+from scenebook.model import Scene, Utterance
 from scenebook.storage import Storage, video_prefix
 from scenebook.transcripts import assign_utterances
-from worker.media.types import FoundScene, Segmentation
+from worker.media.types import FoundKeyframe, FoundScene
 from worker.pipeline.claim import Claim
 from worker.pipeline.failpoints import failpoint
 from worker.pipeline.source import fetched
@@ -18,6 +20,8 @@ from worker.pipeline.tools import Tools
 
 # Progress is stored in parts of a thousand: the number of scenes is known only at the end.
 PARTS = 1000
+# Pictures on their way to storage at once: a bucket answers each after tens of milliseconds.
+PICTURES_AT_ONCE = 4
 
 
 def segment(tools: Tools, claim: Claim) -> None:
@@ -32,13 +36,14 @@ def segment(tools: Tools, claim: Claim) -> None:
         failpoint("mid_decode", tools.settings)
         claim.progress(int(fraction * PARTS), PARTS)
 
-    with fetched(tools, video) as source:
+    with fetched(tools, claim, video) as source:
         found = tools.media.segment(source, source.parent, on_progress=on_progress)
-        new = [_stored(tools.storage, scene, prefix=prefix, claim=claim) for scene in found.scenes]
+        new = _stored(tools.storage, found.scenes, prefix=prefix, claim=claim)
         audio_key = None
         if found.audio_path is not None:
             audio_key = f"{prefix}/audio.flac"
-            tools.storage.put_file(audio_key, found.audio_path)
+            tools.storage.put_file(audio_key, found.audio_path, on_chunk=claim.moved)
+    declared_ms = found.info.duration_ms
     with claim.commit() as tx:
         scenes.replace_all(
             tx,
@@ -53,7 +58,8 @@ def segment(tools: Tools, claim: Claim) -> None:
             owner_id=job.owner_id,
             video_id=job.video_id,
             decoded_ms=found.decoded_ms,
-            duration_ms=_duration_ms(video, found),
+            # A container that does not know its length, or boasts, is as long as its pictures.
+            duration_ms=found.decoded_ms if declared_ms is None else declared_ms,
             damage=found.damage,
             audio_key=audio_key,
             audio_silent=found.audio_silent,
@@ -80,30 +86,28 @@ def assigned(
     return list(zip(of_video, assign_utterances(lines, spans), strict=True))
 
 
-def _duration_ms(video: Video, found: Segmentation) -> int | None:
-    """A container without a duration, or with a bogus one, is corrected by what was decoded."""
-    declared = video.duration_ms
-    if declared is None or found.damage is None:
-        return found.decoded_ms if declared is None else declared
-    return declared
+def _stored(
+    storage: Storage, found: Sequence[FoundScene], *, prefix: str, claim: Claim
+) -> list[NewScene]:
+    """The scenes with their pictures in storage, under keys made of their content."""
 
-
-def _stored(storage: Storage, scene: FoundScene, *, prefix: str, claim: Claim) -> NewScene:
-    """The scene with its pictures in storage, under keys made of their content."""
-    keyframes = []
-    for found in scene.keyframes:
-        claim.check()
-        content = found.path.read_bytes()
+    def store(keyframe: FoundKeyframe) -> NewKeyframe:
+        claim.moved()  # once it raises, the pictures that are left end here one by one
+        content = keyframe.path.read_bytes()
         image_hash = hashlib.sha256(content).hexdigest()
         key = f"{prefix}/{image_hash[:32]}.jpg"
         storage.put(key, content)
-        keyframes.append(
-            NewKeyframe(
-                at_ms=found.at_ms,
-                rank=found.rank,
-                quality=found.quality,
-                image_key=key,
-                image_hash=image_hash,
-            )
+        return NewKeyframe(
+            at_ms=keyframe.at_ms,
+            rank=keyframe.rank,
+            quality=keyframe.quality,
+            image_key=key,
+            image_hash=image_hash,
         )
-    return NewScene(scene.start_ms, scene.end_ms, keyframes)
+
+    with ThreadPoolExecutor(PICTURES_AT_ONCE) as pool:
+        keyframes = pool.map(store, [one for scene in found for one in scene.keyframes])
+        return [
+            NewScene(scene.start_ms, scene.end_ms, list(islice(keyframes, len(scene.keyframes))))
+            for scene in found
+        ]

@@ -8,28 +8,25 @@ from pathlib import Path
 
 from scenebook.errors import InvalidMedia
 from scenebook.model import Video
-from scenebook.storage import Storage
+from worker.pipeline.claim import Claim
 from worker.pipeline.tools import Tools, private_directory
 
 
 @contextmanager
-def fetched(tools: Tools, video: Video) -> Iterator[Path]:
+def fetched(tools: Tools, claim: Claim, video: Video) -> Iterator[Path]:
     """A copy of the source in a directory of its own; other files may be written beside it.
 
     Raises InvalidMedia if the source is no longer stored, or is not what was uploaded.
     """
     with private_directory() as directory:
         path = directory / "source"
-        fetch(tools.storage, video, path)
+        try:
+            tools.storage.fetch(
+                video.source_key, path, expected_hash=video.content_hash, on_chunk=claim.moved
+            )
+        except FileNotFoundError:
+            raise InvalidMedia(
+                "The stored source of this video is gone. Delete the video and upload it again.",
+                code="source_missing",
+            ) from None
         yield path
-
-
-def fetch(storage: Storage, video: Video, path: Path) -> None:
-    """Copy the source to a path."""
-    try:
-        storage.fetch(video.source_key, path, expected_hash=video.content_hash)
-    except FileNotFoundError:
-        raise InvalidMedia(
-            "The stored source of this video is gone. Delete the video and upload it again.",
-            code="source_missing",
-        ) from None

@@ -45,6 +45,7 @@ class Tools:
             raise ConfigurationError(
                 "DATABASE_URL is not set. Run `scenebook up`, which starts a database, or set it."
             )
+        remove_abandoned()  # the process before this one may have been killed with a source copy
         return cls(
             settings=settings,
             db=Database(

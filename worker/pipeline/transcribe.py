@@ -79,9 +79,11 @@ def _said(tools: Tools, claim: Claim, video: Video, embedded: Sequence[Utterance
     if video.transcript_key is not None:
         try:
             content = tools.storage.get(video.transcript_key)
-            lines = parse_subtitles(content, name=video.transcript_key)
+            lines = parse_subtitles(content, name=Path(video.transcript_key).name)
             return Said(lines, ChannelStatus.EMPTY)
-        except (FileNotFoundError, InvalidSubtitles) as error:
+        except FileNotFoundError:
+            return Said((), ChannelStatus.ERROR, "The stored transcript file is gone.")
+        except InvalidSubtitles as error:
             return Said((), ChannelStatus.ERROR, f"The transcript file cannot be read: {error}")
     if embedded:
         return Said(embedded, ChannelStatus.EMPTY)
@@ -99,7 +101,7 @@ def _heard(tools: Tools, claim: Claim, audio_key: str) -> Said:
     with private_directory() as directory:
         audio = directory / "audio.flac"
         try:
-            tools.storage.fetch(audio_key, audio)
+            tools.storage.fetch(audio_key, audio, on_chunk=claim.moved)
             lines = _lines(tools, claim, audio)
         except FileNotFoundError:
             return Said((), ChannelStatus.ERROR, "The stored audio is gone; retry segmentation.")
@@ -118,6 +120,7 @@ def _lines(tools: Tools, claim: Claim, audio: Path) -> Sequence[Utterance]:
 
     def on_progress(fraction: float) -> None:
         claim.progress(int(fraction * 1000), 1000)
+        claim.moved()  # in an hour of audio a sentence is less than a part of a thousand
 
     language = tools.settings.whisper_language
     provider = tools.settings.transcription_provider

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 import signal
 import time
@@ -167,3 +168,15 @@ def test_errors_name_one_remedy(running: Scenebook, tmp_path: Path) -> None:
     assert "cannot be reached" in nowhere.error("status")
     error = json.loads(running.run("scenes", "nothing", "--json", code=1).stderr)
     assert error["error"]["code"] == "not_found"
+
+
+def test_the_commands_of_the_readme_run_as_they_stand_there(running: Scenebook) -> None:
+    shutil.copy(VIDEO, running.home.parent / "holiday.mp4")
+    shutil.copy(VIDEO.with_suffix(".vtt"), running.home.parent / "holiday.vtt")
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.S | re.M)
+    lines = [line.split("#")[0] for block in blocks for line in block.splitlines()]
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("scenebook ")]
+    assert len(commands) >= 4
+    for words in commands:
+        if words != ["up"]:  # it runs already, below this module's fixture
+            running.run(*words)

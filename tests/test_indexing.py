@@ -6,6 +6,7 @@ import io
 import itertools
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -459,3 +460,19 @@ def test_other_words_for_stored_bytes_are_refused_rather_than_dropped(
     assert not add(transcript=SUBTITLES).created
     with pytest.raises(Conflict):
         add(transcript=other)
+
+
+def test_the_same_file_added_twice_at_once_is_one_video_with_one_first_job(
+    pipeline: Pipeline, alice: UUID
+) -> None:
+    tools = pipeline.tools
+    with ThreadPoolExecutor(4) as pool:
+        added = list(
+            pool.map(
+                lambda _: add_video(tools.db, tools.storage, owner_id=alice, path=VIDEO), range(4)
+            )
+        )
+    assert len({one.video.id for one in added}) == 1
+    assert Counter(pipeline.work())[Stage.PROBE] == 1
+    [video] = list_videos(tools.db, owner_id=alice)
+    assert video.status is VideoStatus.READY

@@ -25,5 +25,15 @@ ENCODER_RESTARTS = Counter(
 PUBLISHED = Counter("scenebook_published_total", "Jobs handed to the broker.")
 SWEPT = Counter("scenebook_swept_total", "Expired leases, by what became of the job.", ["outcome"])
 BROKER_ERRORS = Counter("scenebook_broker_errors_total", "Rounds in which the broker was away.")
-OPEN_JOBS = Gauge("scenebook_open_jobs", "Unfinished jobs by stage and state.", ["stage", "state"])
-OLDEST_DUE_SECONDS = Gauge("scenebook_oldest_due_seconds", "Age of the oldest job that is due.")
+# Set by the relay alone; in a worker, whose processes count together, a gauge must say how.
+OPEN_JOBS = Gauge(
+    "scenebook_open_jobs",
+    "Unfinished jobs by stage and state.",
+    ["stage", "state"],
+    multiprocess_mode="max",
+)
+OLDEST_DUE_SECONDS = Gauge(
+    "scenebook_oldest_due_seconds",
+    "Age of the oldest job that is due.",
+    multiprocess_mode="max",
+)

@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     worker_concurrency: Count = Field(1, description="Jobs a worker runs at once.")
     job_lease_s: Seconds = Field(60, description="A job whose worker is silent this long is swept.")
     job_beat_s: Seconds = Field(12, description="Interval of the heartbeat; well below the lease.")
-    job_stall_s: Seconds = Field(300, description="A job without progress this long is stopped.")
+    job_stall_s: Seconds = Field(600, description="A job without progress this long is stopped.")
     job_deadline_s: Seconds = Field(3600, description="No single job runs longer than this.")
     job_max_attempts: Count = Field(5, description="Clean failures before a job is failed.")
     job_max_crashes: Count = Field(3, description="Expired leases before a job is crash_loop.")
@@ -211,6 +211,13 @@ class Settings(BaseSettings):
             raise ValueError("JOB_BEAT_S must be at most half of JOB_LEASE_S")
         return self
 
+    @model_validator(mode="after")
+    def _loading_a_model_is_no_stall(self) -> Settings:
+        for name in ("clip", "whisper", "text_embedding"):
+            if getattr(self, f"{name}_load_timeout_s") >= self.job_stall_s:
+                raise ValueError(f"{name.upper()}_LOAD_TIMEOUT_S must be less than JOB_STALL_S")
+        return self
+
     @property
     def storage(self) -> str:
         """The storage URL in force."""
@@ -281,3 +288,8 @@ def child_environment() -> dict[str, str]:
 def process_environment(overrides: Mapping[str, str]) -> dict[str, str]:
     """The environment for a process of our own, such as the worker: all of ours, and overrides."""
     return {**os.environ, **overrides}
+
+
+def share_metrics(directory: Path) -> None:
+    """Tell `prometheus_client` where the processes of a worker keep what they count."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)

@@ -111,7 +111,7 @@ class Storage:
                 code="source_changed",
             )
 
-    def _chunks(self, found: obstore.GetResult) -> Iterator[Buffer]:
+    def _chunks(self, found: obstore.GetResult) -> Iterator[obstore.Bytes]:
         with self._reaching("give a file"):
             yield from found.stream(min_chunk_size=CHUNK)
 

@@ -83,6 +83,11 @@ def test_the_best_frame_is_not_the_black_or_the_blurred_part(tmp_path: Path) -> 
     assert 60 * 40 <= best.at_ms < 90 * 40
 
 
+def test_a_black_take_has_one_keyframe(tmp_path: Path) -> None:
+    (scene,) = segmented(clips.write(tmp_path / "black.mp4", clips.flat(0, 150))).scenes
+    assert len(scene.keyframes) == 1
+
+
 def test_the_best_frame_is_not_half_dissolved(tmp_path: Path) -> None:
     one, other = clips.texture(1), clips.texture(2)
     scenes = [one] * 35 + clips.dissolve(one, other, 30) + [other] * 35

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -14,6 +15,7 @@ import pytest
 from scenebook.errors import ChildDied, DeadlineExceeded
 from scenebook.settings import load
 from tests import clips
+from worker.media.audio import AudioWriter
 from worker.media.client import MediaChild
 from worker.media.segment import segment
 from worker.media.types import MediaLimits, Segmentation
@@ -180,6 +182,24 @@ def test_sound_is_aligned_with_the_first_picture(
     assert found.audio_path is not None
     assert not found.audio_silent
     assert onset_ms(found.audio_path) == pytest.approx(1000 + sound_ms - video_ms, abs=5)
+
+
+def test_sound_that_changes_its_kind_midway_is_kept_whole(tmp_path: Path) -> None:
+    writer = AudioWriter(tmp_path / "kinds.flac", max_duration_s=60)
+    writer.align(0.0)
+    for layout, rate, second in (("stereo", 48_000, 0), ("mono", 48_000, 1), ("5.1", 44_100, 2)):
+        channels = av.AudioLayout(layout).nb_channels
+        for first in range(0, rate, 1000):
+            block = np.full((channels, min(1000, rate - first)), 0.2, np.float32)
+            frame = av.AudioFrame.from_ndarray(block, "fltp", layout)
+            frame.sample_rate, frame.time_base = rate, Fraction(1, rate)
+            frame.pts = second * rate + first
+            writer.add(frame)
+    path, silent = writer.close()
+    assert path is not None
+    assert not silent
+    with av.open(str(path)) as file:
+        assert sum(frame.samples for frame in file.decode(audio=0)) == pytest.approx(48_000, abs=50)
 
 
 def test_silence_and_the_lack_of_sound_differ(tmp_path: Path) -> None:

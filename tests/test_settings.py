@@ -111,3 +111,9 @@ def test_children_get_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_setting_says_what_it_means() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_loading_a_model_must_not_look_like_a_stall() -> None:
+    assert "WHISPER_LOAD_TIMEOUT_S must be less than JOB_STALL_S" in refused(
+        WHISPER_LOAD_TIMEOUT_S="600"
+    )

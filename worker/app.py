@@ -7,14 +7,13 @@ from typing import Any
 
 import structlog
 from celery import Celery, signals
-from prometheus_client import start_http_server
 
 from scenebook import logs
 from scenebook.db import workers
 from scenebook.db.engine import Database, Role
 from scenebook.errors import ScenebookError
 from scenebook.settings import get_settings
-from worker.door import worker_id
+from worker import exposition
 from worker.pipeline.tools import remove_abandoned
 from worker.process import close_tools, own_pid
 
@@ -24,6 +23,8 @@ log = structlog.get_logger(__name__)
 HEAVY = frozenset({"torch", "av", "cv2", "open_clip", "onnxruntime", "faster_whisper"})
 
 app = Celery("scenebook", config_source="worker.celeryconfig", include=["worker.tasks"])
+signals.import_modules.connect(exposition.prepare)
+signals.worker_init.connect(exposition.serve)
 
 
 @signals.setup_logging.connect
@@ -38,9 +39,6 @@ def _check_before_the_fork(**_: Any) -> None:
         # Celery reports an exception of a signal handler and goes on; this one it obeys.
         raise SystemExit(f"{', '.join(sorted(loaded))} must not be loaded before the fork.")
     remove_abandoned()
-    port = get_settings().metrics_port
-    if port is not None:
-        start_http_server(port)
     _announce(draining=False)
 
 
@@ -57,6 +55,8 @@ def _drain(**_: Any) -> None:
 
 def _announce(*, draining: bool) -> None:
     """Connect for one statement only: a connection must not be inherited by a fork."""
+    from worker.door import worker_id  # makes metrics, for which `exposition` comes first
+
     url = get_settings().database_url
     if url is None:
         raise SystemExit("DATABASE_URL is not set. Run `scenebook up`, or set it.")

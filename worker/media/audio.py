@@ -12,7 +12,13 @@ from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
 RATE = 16_000
+# Samples in one FLAC frame. The encoder's own choice at this rate is 256, whose cost is overhead.
 BLOCK = 4608
+FLAC_OPTIONS = {"compression_level": "0", "frame_size": str(BLOCK)}
+# Source samples that are resampled in one go, for the same reason.
+CHUNK = 16_384
+# Half of FFmpeg's default filter: speech needs no steeper one.
+RESAMPLER_OPTIONS = {"filter_size": "16"}
 # Gaps and overlaps in the timestamps below this are jitter, and the sound runs on.
 DRIFT_S = 0.1
 # The loudest block of silence stays below this: -60 dB of full scale, in 16-bit levels.
@@ -27,7 +33,7 @@ class AudioWriter:
     def __init__(self, path: Path, *, max_duration_s: float) -> None:
         self._path = path
         self._max_samples = round(max_duration_s * RATE)
-        self._resampler = av.AudioResampler("s16", "mono", RATE, frame_size=BLOCK)
+        self._mixdown = _Mixdown()
         self._file: av.container.OutputContainer | None = None
         self._out: AudioStream | None = None
         self._codec: AudioCodecContext | None = None
@@ -59,7 +65,7 @@ class AudioWriter:
         if self._zero_s is None:
             self._waiting.clear()
         if self._started:
-            self._resample(None)
+            self._keep_all(self._mixdown.flush())
             if len(self._rest):
                 self._encode(self._rest)
         if self._file is None or self._out is None:
@@ -76,23 +82,19 @@ class AudioWriter:
             self._path.unlink(missing_ok=True)
 
     def _take(self, frame: av.AudioFrame, zero_s: float) -> None:
-        if frame.pts is None or frame.time_base is None:
-            at_s = self._heard_s
-        else:
-            at_s = float(frame.pts * frame.time_base) - zero_s
+        time_s = frame.time
+        at_s = self._heard_s if time_s is None else time_s - zero_s
         if not self._started:
             self._start(at_s)
         drift_s = at_s - self._heard_s
         if drift_s > DRIFT_S:
-            self._resample(None)
-            self._resampler = av.AudioResampler("s16", "mono", RATE, frame_size=BLOCK)
+            self._keep_all(self._mixdown.flush())
             self._silence(round(drift_s * RATE))
             self._heard_s = at_s
         elif drift_s < -DRIFT_S:
             return  # this stretch of time has its sound already
         self._heard_s += frame.samples / frame.sample_rate
-        frame.pts = None
-        self._resample(frame)
+        self._keep_all(self._mixdown.add(frame))
 
     def _start(self, at_s: float) -> None:
         self._started = True
@@ -109,9 +111,8 @@ class AudioWriter:
             self._keep(np.zeros(block, np.int16))
             samples -= block
 
-    def _resample(self, frame: av.AudioFrame | None) -> None:
-        for block in self._resampler.resample(frame):
-            samples = np.asarray(block.to_ndarray().ravel(), np.int16)
+    def _keep_all(self, blocks: list[NDArray[np.int16]]) -> None:
+        for samples in blocks:
             if self._skip:
                 skipped = min(self._skip, len(samples))
                 self._skip -= skipped
@@ -131,7 +132,7 @@ class AudioWriter:
         if self._file is None or self._out is None:
             self._file = av.open(str(self._path), "w", format="flac")
             self._out = self._file.add_stream("flac", rate=RATE, layout="mono")
-            self._out.codec_context.options = {"compression_level": "0"}
+            self._out.codec_context.options = FLAC_OPTIONS
         level = samples.astype(np.float32)
         self._loudest = max(self._loudest, float(np.sqrt((level * level).mean())))
         frame = av.AudioFrame.from_ndarray(
@@ -141,3 +142,41 @@ class AudioWriter:
         frame.pts = self._encoded
         self._encoded += len(samples)
         self._file.mux(self._out.encode(frame))
+
+
+class _Mixdown:
+    """Makes 16 kHz mono of decoded frames, a third of a second or more at a time."""
+
+    def __init__(self) -> None:
+        self._kind: tuple[str, int, int] | None = None
+        self._fifo = av.AudioFifo()
+        self._resampler: av.AudioResampler | None = None
+
+    def add(self, frame: av.AudioFrame) -> list[NDArray[np.int16]]:
+        """Samples that became ready with this frame, which loses its timestamp."""
+        # The buffer does not check the channels itself, and a broadcast may change them midway.
+        kind = (frame.format.name, frame.layout.nb_channels, frame.sample_rate)
+        ready = []
+        if kind != self._kind:
+            ready = self.flush()
+            self._kind = kind
+            self._fifo = av.AudioFifo()
+            self._resampler = av.AudioResampler("s16", "mono", RATE, options=RESAMPLER_OPTIONS)
+        frame.pts = None
+        self._fifo.write(frame)
+        if self._fifo.samples >= CHUNK:
+            ready += self._resampled(self._fifo.read())
+        return ready
+
+    def flush(self) -> list[NDArray[np.int16]]:
+        """The rest; the next frame starts anew."""
+        if self._kind is None:
+            return []
+        self._kind = None
+        rest = self._resampled(self._fifo.read()) if self._fifo.samples else []
+        return rest + self._resampled(None)
+
+    def _resampled(self, frame: av.AudioFrame | None) -> list[NDArray[np.int16]]:
+        assert self._resampler is not None
+        blocks = self._resampler.resample(frame)
+        return [np.asarray(block.to_ndarray().ravel(), np.int16) for block in blocks]

@@ -20,8 +20,8 @@ class VideoClock:
         self._shift_s = 0.0
         self._last_s = 0.0
         self.end_s = 0.0
-        self._faulty = {"pts": 0, "dts": 0}
-        self._latest: dict[str, int] = {}
+        self._presented = _Order()
+        self._decoded = _Order()
 
     def at_ms(self, frame: av.VideoFrame) -> int | None:
         """The frame's time, or None if it lies before one that was seen."""
@@ -51,11 +51,26 @@ class VideoClock:
 
         libavcodec's rule of the best effort timestamp: some files store the former out of order.
         """
-        stamps = {"pts": frame.pts, "dts": frame.dts}
-        for name, stamp in stamps.items():
-            if stamp is not None:
-                self._faulty[name] += stamp <= self._latest.get(name, stamp - 1)
-                self._latest[name] = stamp
-        if stamps["pts"] is None or self._faulty["pts"] > self._faulty["dts"]:
-            return stamps["dts"] if stamps["dts"] is not None else stamps["pts"]
-        return stamps["pts"]
+        pts, dts = frame.pts, frame.dts
+        self._presented.add(pts)
+        self._decoded.add(dts)
+        if pts is None or self._presented.faults > self._decoded.faults:
+            return dts if dts is not None else pts
+        return pts
+
+
+class _Order:
+    """Counts how often one kind of timestamp fails to go forward."""
+
+    __slots__ = ("_latest", "faults")
+
+    def __init__(self) -> None:
+        self._latest: int | None = None
+        self.faults = 0
+
+    def add(self, stamp: int | None) -> None:
+        if stamp is None:
+            return
+        if self._latest is not None and stamp <= self._latest:
+            self.faults += 1
+        self._latest = stamp

@@ -69,11 +69,10 @@ def contrast(thumb: Thumb) -> float:
 
 def correlation(one: Thumb, other: Thumb) -> float:
     """Correlation of the luma, -1 to 1: near 1 when only brightness or contrast differ."""
-    a = one[:THUMB_HEIGHT].astype(np.float32)
-    b = other[:THUMB_HEIGHT].astype(np.float32)
-    a -= a.mean()
-    b -= b.mean()
-    return float((a * b).mean() / (a.std() * b.std() + 1.0))
+    a, b = one[:THUMB_HEIGHT], other[:THUMB_HEIGHT]
+    (mean_a, dev_a), (mean_b, dev_b) = cv2.meanStdDev(a), cv2.meanStdDev(b)
+    product = np.dot(a.ravel().astype(np.float32), b.ravel().astype(np.float32)) / a.size
+    return float((product - mean_a[0, 0] * mean_b[0, 0]) / (dev_a[0, 0] * dev_b[0, 0] + 1.0))
 
 
 def is_flat(one: Thumb, other: Thumb, share: float = 0.35) -> bool:

@@ -42,7 +42,7 @@ class GradualThresholds:
     edge: float = 0.06
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Window:
     """A stretch of time that looks like a transition; middle_ms is half of its way."""
 

@@ -145,7 +145,7 @@ def choose(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
     span_ms = max(c.at_ms for c in candidates) - min(c.at_ms for c in candidates)
     spread_ms = max(MIN_SPREAD_MS, span_ms // (count + 1))
     for candidate in ranked[1:]:
-        if len(chosen) == count or candidate.score < WORTH * ranked[0].score:
+        if len(chosen) == count or candidate.score <= WORTH * ranked[0].score:
             break
         if all(abs(candidate.at_ms - other.at_ms) >= spread_ms for other in chosen):
             chosen.append(candidate)

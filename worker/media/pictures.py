@@ -49,17 +49,22 @@ def thumb_of(frame: av.VideoFrame) -> Thumb:
         )
         bits, shift = 8, 0
     planes = frame.planes
-    thumb = np.empty(THUMB_SHAPE, np.uint8)
-    luma = _resized(plane_view(planes[0], bits), (2 * THUMB_WIDTH, 2 * THUMB_HEIGHT))
-    thumb[:THUMB_HEIGHT] = _resized(luma, (THUMB_WIDTH, THUMB_HEIGHT), cv2.INTER_AREA) >> shift
-    half = THUMB_WIDTH // 2
+    thumb = np.empty(THUMB_SHAPE, np.uint8 if bits <= 8 else np.uint16)
+    # OpenCV writes straight into the parts of the thumb.
+    luma = cv2.resize(plane_view(planes[0], bits), (2 * THUMB_WIDTH, 2 * THUMB_HEIGHT))
+    cv2.resize(
+        luma, (THUMB_WIDTH, THUMB_HEIGHT), thumb[:THUMB_HEIGHT], interpolation=cv2.INTER_AREA
+    )
     if len(planes) < 3:
-        thumb[THUMB_HEIGHT:] = 128
+        thumb[THUMB_HEIGHT:] = 128 << shift
     else:
-        for plane, columns in ((planes[1], slice(0, half)), (planes[2], slice(half, None))):
-            chroma = _resized(plane_view(plane, bits), (half, THUMB_HEIGHT // 2))
-            thumb[THUMB_HEIGHT:, columns] = chroma >> shift
-    return thumb
+        half = THUMB_WIDTH // 2
+        for plane, part in (
+            (planes[1], thumb[THUMB_HEIGHT:, :half]),
+            (planes[2], thumb[THUMB_HEIGHT:, half:]),
+        ):
+            cv2.resize(plane_view(plane, bits), (half, THUMB_HEIGHT // 2), part)
+    return thumb if bits <= 8 else (thumb >> shift).astype(np.uint8)
 
 
 def luma_of(frame: av.VideoFrame, long_side: int) -> Picture:
@@ -69,10 +74,10 @@ def luma_of(frame: av.VideoFrame, long_side: int) -> Picture:
     plane = plane_view(frame.planes[0], 8)
     scale = long_side / max(plane.shape)
     size = (max(1, round(plane.shape[1] * scale)), max(1, round(plane.shape[0] * scale)))
-    if scale < 0.5:
-        # A whole factor of two is what area averaging is fast at.
-        plane, scale = _resized(plane, (2 * size[0], 2 * size[1])), 0.5
-    return _resized(plane, size, cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    if scale >= 1:
+        return _resized(plane, size)
+    # A whole factor of two is what area averaging is fast at.
+    return _resized(_resized(plane, (2 * size[0], 2 * size[1])), size, cv2.INTER_AREA)
 
 
 def _resized(picture: Picture, size: tuple[int, int], how: int = cv2.INTER_LINEAR) -> Picture:

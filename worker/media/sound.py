@@ -12,8 +12,10 @@ import av
 from worker.media.audio import AudioWriter
 from worker.media.damage import Damage
 
-# Packets that may wait; a second of sound has about fifty.
-MAX_WAITING = 400
+# A second of sound has about fifty packets. They are handed over in batches, because waking the
+# other thread for each costs more than decoding it.
+BATCH = 32
+MAX_WAITING = 12
 
 
 class SoundTrack:
@@ -22,22 +24,27 @@ class SoundTrack:
     def __init__(self, writer: AudioWriter, damage: Damage) -> None:
         self._writer = writer
         self._damage = damage
-        self._queue: queue.Queue[Any] = queue.Queue(MAX_WAITING)
+        self._batch: list[Any] = []
+        self._queue: queue.Queue[list[Any] | float | None] = queue.Queue(MAX_WAITING)
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="sound", daemon=True)
         self._thread.start()
 
     def add(self, packet: Any) -> None:
         """One packet, in the order of the file."""
-        self._queue.put(packet)
+        self._batch.append(packet)
+        if len(self._batch) == BATCH:
+            self._hand_over()
 
     def align(self, zero_s: float) -> None:
         """Set the time of the first picture, in the container's seconds."""
+        self._hand_over()
         self._queue.put(zero_s)
 
     def stop(self) -> None:
         """Wait until everything that was added is done."""
         if self._thread.is_alive():
+            self._hand_over()
             self._queue.put(None)
             self._thread.join()
 
@@ -53,6 +60,10 @@ class SoundTrack:
             self._damage.notes.append(f"the sound could not be kept ({error})")
             return None, True
 
+    def _hand_over(self) -> None:
+        self._queue.put(self._batch)
+        self._batch = []
+
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
             if self._failure is not None:
@@ -61,7 +72,8 @@ class SoundTrack:
                 if isinstance(item, float):
                     self._writer.align(item)
                 else:
-                    self._decode(item)
+                    for packet in item:
+                        self._decode(packet)
             except BaseException as error:  # noqa: BLE001 - a thread's door: close() raises it
                 self._failure = error
 

@@ -35,6 +35,7 @@ def segment(tools: Tools, claim: Claim) -> None:
     def on_progress(fraction: float) -> None:
         failpoint("mid_decode", tools.settings)
         claim.progress(int(fraction * PARTS), PARTS)
+        claim.moved()  # of a long or boasting video, a picture is less than one part
 
     with fetched(tools, claim, video) as source:
         found = tools.media.segment(source, source.parent, on_progress=on_progress)

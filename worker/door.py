@@ -94,7 +94,11 @@ def _attempt(tools: Tools, claim: Claim) -> ScenebookError | None:
         return error
     except (Exception, SystemExit) as error:
         log.exception("job_broke")
-        failed = ScenebookError(f"{type(error).__name__}: {error}")
+        # The details may name paths or rows of others; they are in the log, not in the answer.
+        failed = ScenebookError(
+            f"An unexpected error ({type(error).__name__}) stopped this; the log of job {job.id} "
+            "says more."
+        )
         failed.retryable = True
         return failed
 

@@ -88,9 +88,9 @@ class SpeechModel:
             )
         except Exception as error:  # the door to CTranslate2's and the hub's loaders
             raise ModelUnavailable(
-                f"Whisper model {name} cannot be loaded: {error}. Its weights are downloaded on "
-                "first use, which needs the network; else set WHISPER_MODEL to a directory that "
-                "holds a CTranslate2 Whisper model, or give a subtitle file with the video."
+                f"Whisper model {name} cannot be loaded ({type(error).__name__}). Its weights are "
+                "downloaded on first use, which needs the network; else set WHISPER_MODEL to a "
+                "directory that holds a CTranslate2 Whisper model, or give a subtitle file."
             ) from error
 
     def transcribe(

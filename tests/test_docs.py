@@ -97,7 +97,7 @@ def test_every_start_command_is_that_of_the_procfile() -> None:
     for name in ("worker", "relay"):
         for file in (f"infra/railway.{name}.toml", ".railway/railway.ts"):
             assert procfile[name] in (ROOT / file).read_text("utf-8"), file
-    assert procfile["release"] == "scenebook migrate"
+    assert procfile["release"] == "exec scenebook migrate"
 
 
 def test_constraints_pin_every_package_and_fit_the_project() -> None:

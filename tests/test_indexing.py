@@ -15,7 +15,7 @@ from PIL import Image
 
 from scenebook import sidecar
 from scenebook.errors import InvalidSubtitles, NotFound
-from scenebook.model import Channel, ChannelStatus, Stage, VideoStatus
+from scenebook.model import SETTLED, Channel, ChannelStatus, Stage, VideoStatus
 from scenebook.progress import progress_of
 from scenebook.settings import Settings
 from scenebook.videos import (
@@ -215,3 +215,22 @@ def test_clip_can_be_on_for_one_owner_alone(pipeline: Pipeline, alice: UUID, bob
             video = rollout.index(VIDEO, owner_id=owner)
             scenes = of(rollout, owner, video.id)
             assert statuses(scenes, Channel.VISUAL_CLIP) == {expected: len(scenes)}
+
+
+def test_every_odd_or_damaged_file_settles_with_a_reason_and_hurts_no_other(
+    pipeline: Pipeline, alice: UUID
+) -> None:
+    good = pipeline.index(VIDEO, owner_id=alice, transcript=SUBTITLES)
+    before = of(pipeline, alice, good.id)
+    edge = sorted(path for path in (VIDEO.parent / "edge").iterdir() if path.suffix != ".md")
+    assert len(edge) >= 10
+    for path in edge:
+        video = pipeline.index(path, owner_id=alice)
+        assert video.status in SETTLED, path.name
+        if video.status is VideoStatus.READY:
+            assert video.scene_count >= 1, path.name
+        else:
+            assert video.reason, path.name
+            assert video.reason.endswith("."), path.name
+    assert of(pipeline, alice, good.id) == before
+    assert found(pipeline, alice, "country", Channel.TRANSCRIPT) == [good.id]

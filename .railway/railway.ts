@@ -10,6 +10,8 @@ export default defineRailway(() => {
   const shared = {
     DATABASE_URL: database.env.DATABASE_URL,
     REDIS_URL: broker.env.REDIS_URL,
+    // The bucket's AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL are set
+    // on the services themselves: secrets do not belong into a repository.
     STORAGE_URL: "s3://scenebook",
     RAILWAY_DOCKERFILE_PATH: "infra/Dockerfile",
     RAILWAY_DEPLOYMENT_OVERLAP_SECONDS: "20",

@@ -5,7 +5,7 @@
 First, ten scenes of which the third hangs for ever, deaf to signals: what became of each, and the
 time against the promised bound. Second, pictures a second of ViT-B-32 with random weights (its
 speed does not depend on them; the 600 MB checkpoint is made in a temporary directory): through the
-inference child in batches, and in this process one by one as the reference did, in rounds that take
+inference child in batches, and in this process one by one, in rounds that take
 turns.
 """
 

@@ -1,7 +1,7 @@
 """Benchmark: exact search of one owner against a shared HNSW index, and what either finds.
 
 Run `python -m benchmarks.search`; it takes two to three minutes on 2 cores. 100 owners of 1,000
-scenes each share the same 300 topics, as tenants with everyday videos do; vectors have 512
+scenes each share the same 300 topics, as owners with everyday videos do; vectors have 512
 dimensions, seeds are fixed. Both ways run in one session under row-level security; the HNSW index
 is built for the comparison, and the planner is kept from avoiding it.
 """

@@ -119,9 +119,19 @@ def _answer(
         raise
     except Exception as error:  # noqa: BLE001 - the door: the parent must get an answer
         traceback.print_exc(file=sys.stderr)
-        return _error(ScenebookError(), f"{type(error).__name__}: {error}")
+        # The details may name files of the machine; they are in the log, not in the answer.
+        failed = ScenebookError()
+        failed.retryable = True
+        return _error(failed, f"An unexpected error ({type(error).__name__}) stopped {op}.")
     return {"reply": reply}
 
 
 def _error(error: ScenebookError, message: str) -> dict[str, Any]:
-    return {"error": {"class": type(error).__name__, "code": error.code, "message": message}}
+    return {
+        "error": {
+            "class": type(error).__name__,
+            "code": error.code,
+            "message": message,
+            "retryable": error.retryable,
+        }
+    }

@@ -263,7 +263,9 @@ def _reply(answer: dict[str, Any]) -> dict[str, Any] | ScenebookError:
     kind = (
         found if isinstance(found, type) and issubclass(found, ScenebookError) else ScenebookError
     )
-    return kind(str(error.get("message")), code=str(error.get("code") or kind.code))
+    raised = kind(str(error.get("message")), code=str(error.get("code") or kind.code))
+    raised.retryable = bool(error.get("retryable", kind.retryable))
+    return raised
 
 
 _children: weakref.WeakSet[Child] = weakref.WeakSet()

@@ -121,8 +121,16 @@ def search_text(
     with db.transaction(owner_id=owner_id) as tx:
         for channel, (space, vector) in encoded.items():
             space_id = spaces.find_space(tx, space)
+            elsewhere = spaces.count_elsewhere(
+                tx, owner_id=owner_id, channel=channel, space_id=space_id
+            )
+            if elsewhere:
+                degraded[channel] = (
+                    f"{elsewhere} scenes are embedded with another model than {space.model}; "
+                    f"`scenebook retry VIDEO --channel {channel}` embeds them with this one."
+                )
             if space_id is None:
-                degraded[channel] = f"Nothing is embedded with {space.model} yet."
+                degraded.setdefault(channel, f"Nothing is embedded with {space.model} yet.")
                 continue
             matches[channel] = search_scenes(
                 tx,

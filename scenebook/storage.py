@@ -19,12 +19,12 @@ from scenebook.errors import ConfigurationError, InvalidMedia, Unavailable
 
 log = structlog.get_logger(__name__)
 
-CHUNK = 8 * 1024 * 1024
+PART_BYTES = 8 * 1024 * 1024
 # A source may grow by this much in temporary files beside it: audio and pictures.
 HEADROOM = 256 * 1024 * 1024
 
 
-OnChunk = Callable[[], None]
+OnPart = Callable[[], None]
 
 
 def _ignore() -> None:
@@ -39,8 +39,8 @@ def video_prefix(*, owner_id: UUID, video_id: UUID) -> str:
 class Storage:
     """Objects by key. Raises FileNotFoundError for a missing key, Unavailable for the rest.
 
-    Errors reach tenants, so they name no path and repeat nothing of what the storage said; the log
-    does. `on_chunk` is called for every part or object of what may take long, and may raise.
+    Errors reach owners, so they name no path and repeat nothing of what the storage said; the log
+    does. `on_part` is called for every part or object of what may take long, and may raise.
     """
 
     def __init__(self, url: str) -> None:
@@ -72,16 +72,16 @@ class Storage:
         with self._reaching("take an object"):
             obstore.put(self._store, key, content)
 
-    def put_file(self, key: str, path: Path, *, on_chunk: OnChunk = _ignore) -> None:
+    def put_file(self, key: str, path: Path, *, on_part: OnPart = _ignore) -> None:
         """Store a file under a key, in parts; there is no object until all of them are stored."""
         with (
             path.open("rb") as file,
             self._reaching("take a file"),
-            obstore.open_writer(self._store, key, buffer_size=CHUNK) as writer,
+            obstore.open_writer(self._store, key, buffer_size=PART_BYTES) as writer,
         ):
-            while chunk := file.read(CHUNK):
-                writer.write(chunk)
-                on_chunk()
+            while part := file.read(PART_BYTES):
+                writer.write(part)
+                on_part()
 
     def get(self, key: str) -> bytes:
         """The bytes under a key."""
@@ -89,7 +89,7 @@ class Storage:
             return bytes(obstore.get(self._store, key).bytes())
 
     def fetch(
-        self, key: str, path: Path, *, expected_hash: str | None = None, on_chunk: OnChunk = _ignore
+        self, key: str, path: Path, *, expected_hash: str | None = None, on_part: OnPart = _ignore
     ) -> None:
         """Copy an object to a local file, checking free space first and its SHA-256 after.
 
@@ -101,21 +101,21 @@ class Storage:
         with _writing(path):
             _check_room(path.parent, found.meta["size"])
             with path.open("wb") as file:
-                for chunk in self._chunks(found):
-                    digest.update(chunk)
-                    file.write(chunk)
-                    on_chunk()
+                for part in self._parts(found):
+                    digest.update(part)
+                    file.write(part)
+                    on_part()
         if expected_hash is not None and digest.hexdigest() != expected_hash:
             raise InvalidMedia(
                 "The stored source is not the file that was uploaded. Upload it again.",
                 code="source_changed",
             )
 
-    def _chunks(self, found: obstore.GetResult) -> Iterator[obstore.Bytes]:
+    def _parts(self, found: obstore.GetResult) -> Iterator[obstore.Bytes]:
         with self._reaching("give a file"):
-            yield from found.stream(min_chunk_size=CHUNK)
+            yield from found.stream(min_chunk_size=PART_BYTES)
 
-    def delete_prefix(self, prefix: str, *, on_chunk: OnChunk = _ignore) -> int:
+    def delete_prefix(self, prefix: str, *, on_part: OnPart = _ignore) -> int:
         """Delete every object under a prefix; returns how many there were."""
         deleted = 0
         with self._reaching("list objects"):
@@ -123,7 +123,7 @@ class Storage:
                 for found in batch:
                     self.delete(found["path"])
                     deleted += 1
-                    on_chunk()
+                    on_part()
         return deleted
 
     def delete(self, key: str) -> None:

@@ -19,7 +19,7 @@ ROLLING_GAP_MS = 100
 
 TIME = r"-?(?:[0-9]{1,2}:)?[0-9]{1,2}:[0-9]{1,2}[.,][0-9]{1,3}"
 TIMES = re.compile(rf"\s*({TIME})\s*-->\s*({TIME})(?![0-9])")
-VOICE = re.compile(r"<v(?:\.[^\s>]*)*(?:\s+([^>]*))?>")
+VOICE = re.compile(r"<v(?:\.[^\s.>]*)*(?:\s+([^>]*))?>")
 TAG = re.compile(r"</?[A-Za-z][^<>]*>|<[\d:.]+>|\{\\[^{}]*\}")
 # Control characters are no words, and Postgres refuses NUL; directional marks are kept.
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufeff]")

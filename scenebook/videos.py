@@ -43,6 +43,8 @@ class AddedVideo:
 
 def owner_from(text: str) -> UUID:
     """An owner's id: a UUID as it is, any other name as the same UUID every time."""
+    if not text.strip():
+        raise InvalidInput("The owner is empty. Name an owner, or leave --owner out.")
     try:
         return UUID(text)
     except ValueError:
@@ -65,8 +67,7 @@ def add_video(
     """
     size = _checked_size(path, max_bytes=max_bytes)
     subtitles = None if transcript is None else _checked_subtitles(transcript)
-    with path.open("rb") as file:
-        content_hash = hashlib.file_digest(file, "sha256").hexdigest()
+    content_hash = _hash(path)
     video_id = uuid4()
     with db.transaction(owner_id=owner_id) as tx:
         videos.add(
@@ -112,6 +113,16 @@ def _same_transcript(storage: Storage, video: Video, subtitles: bytes | None) ->
             f"This video is stored already as {video.id}, with another transcript or none. "
             "Delete it first to index it with this one."
         )
+
+
+def _hash(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InvalidMedia(
+            f"{path.name} cannot be read: {error.strerror}.", code="unreadable"
+        ) from error
 
 
 def _checked_size(path: Path, *, max_bytes: int | None) -> int:

@@ -121,7 +121,7 @@ def scenes_with(
 
 
 def a_library(connection: psycopg.Connection, *, owner: UUID, space: int) -> UUID:
-    """One row of this owner in every tenant table; returns the video."""
+    """One row of this owner in every table that has an owner; returns the video."""
     video = a_video(connection, owner=owner)
     scene = a_scene(connection, owner=owner, video=video, transcript="good morning")
     an_embedding(connection, NORTH, scene=scene, space=space)

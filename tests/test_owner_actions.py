@@ -10,10 +10,13 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from scenebook.errors import Conflict, Unavailable
-from scenebook.model import Channel, ChannelStatus, Stage, VideoStatus
+from scenebook.model import Channel, ChannelStatus, EmbeddingSpace, Stage, VideoStatus
+from scenebook.search import search_text
 from scenebook.settings import Settings
 from scenebook.storage import Storage
 from scenebook.videos import (
@@ -256,3 +259,20 @@ def test_the_same_file_added_twice_at_once_is_one_video_with_one_first_job(
     assert Counter(pipeline.work())[Stage.PROBE] == 1
     [video] = list_videos(tools.db, owner_id=alice)
     assert video.status is VideoStatus.READY
+
+
+def test_scenes_embedded_with_another_model_are_missed_aloud(
+    pipeline: Pipeline, alice: UUID
+) -> None:
+    tools = pipeline.tools
+    pipeline.index(VIDEO, owner_id=alice, transcript=SUBTITLES)
+
+    def another_model(channel: Channel, text: str) -> tuple[EmbeddingSpace, NDArray[np.float32]]:
+        space = EmbeddingSpace(channel, "another", "weights", "1", 256)
+        return space, tools.encoders.encode_texts([text])[0]
+
+    answer = search_text(
+        tools.db, another_model, owner_id=alice, text="country", channels=[Channel.TRANSCRIPT]
+    )
+    assert answer.hits == ()
+    assert "embedded with another model" in answer.degraded[Channel.TRANSCRIPT]

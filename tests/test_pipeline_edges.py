@@ -21,7 +21,7 @@ from scenebook.errors import JobLost, Unavailable
 from scenebook.model import Channel, ChannelStatus, EmbeddingSpace, Stage, Video, VideoStatus
 from scenebook.search import search_text
 from scenebook.settings import Settings
-from scenebook.storage import CHUNK, Storage
+from scenebook.storage import PART_BYTES, Storage
 from scenebook.videos import delete_video, get_video, retry_video, scenes_of
 from tests import clips
 from tests.openai_server import CHAT, OpenAIServer, an_openai_server, failure, no_content
@@ -256,11 +256,11 @@ class TestStorage:
         self, storage: Storage, tmp_path: Path
     ) -> None:
         source, copy = tmp_path / "source", tmp_path / "copy"
-        source.write_bytes(os.urandom(2 * CHUNK + 1))
+        source.write_bytes(os.urandom(2 * PART_BYTES + 1))
         signs: list[str] = []
-        storage.put_file("o/v/source", source, on_chunk=lambda: signs.append("put"))
-        storage.fetch("o/v/source", copy, on_chunk=lambda: signs.append("fetched"))
-        storage.delete_prefix("o/v", on_chunk=lambda: signs.append("deleted"))
+        storage.put_file("o/v/source", source, on_part=lambda: signs.append("put"))
+        storage.fetch("o/v/source", copy, on_part=lambda: signs.append("fetched"))
+        storage.delete_prefix("o/v", on_part=lambda: signs.append("deleted"))
         assert signs == ["put"] * 3 + ["fetched"] * 3 + ["deleted"]
         assert copy.read_bytes() == source.read_bytes()
 
@@ -268,13 +268,13 @@ class TestStorage:
         self, storage: Storage, tmp_path: Path
     ) -> None:
         source = tmp_path / "source"
-        source.write_bytes(bytes(2 * CHUNK))
+        source.write_bytes(bytes(2 * PART_BYTES))
 
         def stop() -> None:
             raise JobLost
 
         with pytest.raises(JobLost):
-            storage.put_file("o/v/source", source, on_chunk=stop)
+            storage.put_file("o/v/source", source, on_part=stop)
         with pytest.raises(FileNotFoundError):
             storage.get("o/v/source")
 

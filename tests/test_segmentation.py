@@ -270,3 +270,18 @@ def test_a_deadline_stops_the_child_and_the_next_video_is_served(tmp_path: Path)
             child.segment(path, tmp_path, on_progress=lambda fraction: None)
     finally:
         child.close()
+
+
+def test_sound_goes_on_where_the_clock_of_the_file_restarts(tmp_path: Path) -> None:
+    writer = AudioWriter(tmp_path / "joined.flac", max_duration_s=60)
+    writer.align(0.0)
+    for _part in range(2):
+        for first in range(0, 3 * 16_000, 1600):
+            frame = av.AudioFrame.from_ndarray(np.full((1, 1600), 0.2, np.float32), "fltp", "mono")
+            frame.sample_rate, frame.time_base, frame.pts = 16_000, Fraction(1, 16_000), first
+            writer.add(frame)
+    path, silent = writer.close()
+    assert path is not None
+    assert not silent
+    with av.open(str(path)) as file:
+        assert sum(frame.samples for frame in file.decode(audio=0)) == pytest.approx(96_000, abs=50)

@@ -32,7 +32,7 @@ READABLE = {
     ],
     "scenebook_api": [
         "owners", "videos", "scenes", "utterances", "keyframes", "scene_channels",
-        "scene_embeddings", "jobs", "scene_sidecars",
+        "scene_embeddings", "jobs", "paid_calls", "scene_sidecars",
     ],
     "scenebook_worker": [
         "owners", "videos", "scenes", "utterances", "keyframes", "scene_channels",

@@ -292,3 +292,8 @@ def test_a_looping_line_is_kept_once() -> None:
 
 def test_no_segments_means_no_speech() -> None:
     assert gate_speech([], speech_ms=0, total_ms=60_000).reason is GateReason.NO_SPEECH
+
+
+def test_an_unclosed_voice_tag_costs_no_more_than_its_length() -> None:
+    content = "WEBVTT\n\n00:01.000 --> 00:02.000\n<v" + "." * 2000 + " Hello\n"
+    parse_subtitles(content.encode(), name="hostile.vtt")

@@ -5,9 +5,12 @@ from kombu import Queue
 from scenebook.errors import ConfigurationError
 from scenebook.settings import get_settings
 
-_settings = get_settings()
+try:
+    _settings = get_settings()
+except ConfigurationError as problem:
+    raise SystemExit(f"scenebook worker: {problem}") from None
 if _settings.redis_url is None:
-    raise ConfigurationError("REDIS_URL is not set. Run `scenebook up`, or set it.")
+    raise SystemExit("scenebook worker: REDIS_URL is not set. Run `scenebook up`, or set it.")
 
 broker_url = _settings.redis_url
 result_backend = None

@@ -137,4 +137,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except ScenebookError as problem:
+        raise SystemExit(f"scenebook relay: {problem}") from None

@@ -12,7 +12,7 @@ grant usage on schema public to scenebook_api, scenebook_worker, scenebook_relay
 -- Only for the functions that public ones call; its tables are granted to nobody.
 grant usage on schema scenebook to authenticated, service_role, scenebook_api, scenebook_worker;
 
--- The tenant's own session, as a Supabase client opens it: reads.
+-- The owner's own session, as a Supabase client opens it: reads.
 grant select on
     public.videos, public.scenes, public.utterances, public.keyframes, public.scene_channels,
     public.scene_embeddings, public.embedding_spaces, public.scene_sidecars
@@ -31,6 +31,8 @@ grant usage on sequence public.lease_tokens to service_role;
 grant select, insert, update on public.owners, public.videos to scenebook_api;
 grant select, insert, update, delete on public.jobs to scenebook_api;
 grant select, update on public.scene_channels to scenebook_api;
+-- Queries are embedded by paid models too.
+grant select, insert on public.paid_calls to scenebook_api;
 grant select on
     public.scenes, public.utterances, public.keyframes, public.scene_embeddings,
     public.embedding_spaces, public.scene_sidecars

@@ -60,7 +60,7 @@ create policy own_rows on public.paid_calls
     using (owner_id = (select auth.uid()))
     with check (owner_id = (select auth.uid()));
 
--- Models are the deployment's, not a tenant's.
+-- Models are the deployment's, not an owner's.
 alter table public.embedding_spaces enable row level security;
 alter table public.embedding_spaces force row level security;
 create policy spaces_of_all on public.embedding_spaces

@@ -9,7 +9,7 @@ create table public.owners (
     disabled_at timestamptz,
     created_at timestamptz not null default now()
 );
-comment on table public.owners is 'A tenant and its limits.';
+comment on table public.owners is 'Whose videos these are, and the limits on them.';
 
 create table public.videos (
     id uuid primary key default gen_random_uuid(),

@@ -42,6 +42,18 @@ def find_space(tx: Connection, space: EmbeddingSpace) -> int | None:
     return None if row is None else int(row.id)
 
 
+def count_elsewhere(
+    tx: Connection, *, owner_id: UUID, channel: Channel, space_id: int | None
+) -> int:
+    """How many of the owner's scenes have vectors in this channel, but none in this space."""
+    return int(
+        tx.execute(
+            statement("spaces/count_elsewhere"),
+            {"owner_id": owner_id, "channel": channel, "space_id": space_id},
+        ).scalar_one()
+    )
+
+
 def replace_vectors(
     tx: Connection,
     *,

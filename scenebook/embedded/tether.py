@@ -21,9 +21,9 @@ def become(uid: int, gid: int) -> None:
     """Drop root for another account, keeping only the right to pass closed directories.
 
     Postgres refuses to run as root, yet its binaries and its data may lie below a directory such
-    as /root that no other account may enter. Opening those directories for everybody is what we
-    must not do, so the process keeps CAP_DAC_OVERRIDE across setuid and exec. Where the kernel
-    refuses that, the program starts without it and works if the directories are open.
+    as root's home that no other account may enter. Opening those directories for everybody is
+    what we must not do, so the process keeps CAP_DAC_OVERRIDE across setuid and exec. Where the
+    kernel refuses that, the program starts without it and works if the directories are open.
     """
     libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
     os.setgroups([])

@@ -69,7 +69,10 @@ class Inference:
         """Decode an audio file, keep it for `transcribe`, and say how much of it is speech."""
         from scenebook.encoders.speech import Speech
 
-        self._models["audio"] = speech = Speech(request["audio"])
+        self._models.pop("audio", None)  # hours of sound are a gigabyte: never two of them
+        speech = Speech(request["audio"])
+        if speech.speech_ms:
+            self._models["audio"] = speech
         return {"speech_ms": speech.speech_ms, "total_ms": speech.total_ms}
 
     def transcribe(self, request: Message, progress: Progress) -> Message:

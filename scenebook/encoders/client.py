@@ -50,8 +50,9 @@ class Encoders:
         return self._inference.restarts
 
     def image_space(self) -> EmbeddingSpace:
-        """The space of CLIP's vectors; loads the model."""
-        return self._loaded_clip().space(Channel.VISUAL_CLIP)
+        """The space of CLIP's vectors; loads the model unless it was loaded before."""
+        loaded = self._inference.known("clip") or self._loaded_clip()
+        return loaded.space(Channel.VISUAL_CLIP)
 
     def encode_images(self, images: Sequence[bytes | None]) -> list[ImageVector]:
         """A vector or a reason for each encoded picture (None: the scene has no frame).

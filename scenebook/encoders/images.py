@@ -104,10 +104,11 @@ class ImageEncoder:
             if len(batch) > 1:
                 raise _BatchFailed from error
             return {batch[0]: self._failed_scene(error)}
-        self._breaker.succeeded()
         each_ms = float(reply["elapsed_ms"]) / len(batch)
         self._input_s += NEWEST * (each_ms / 1000 - self._input_s)
         read = [_answer(answer, loaded.dimensions, each_ms) for answer in reply["answers"]]
+        if any(one.vector is not None for one in read):
+            self._breaker.succeeded()
         return dict(zip(batch, read, strict=True))
 
     def _failed_scene(self, error: ScenebookError) -> ImageVector:

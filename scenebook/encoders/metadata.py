@@ -19,7 +19,7 @@ def visual_clip_metadata(
     frame_quality: dict[str, float] | None,
     created_at: datetime,
 ) -> dict[str, Any]:
-    """A JSON object with the fields that the reference documents, in its order.
+    """A JSON object whose fields are part of the interface, in this order.
 
     loaded is None while the model cannot be loaded: then the settings are all that is known, and
     embed_dim is null. A disabled channel has no error: nothing went wrong. frame_path is the key of

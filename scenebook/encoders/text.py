@@ -94,7 +94,8 @@ def _load(source: str, threads: int) -> Any:
         ) from error
     torch.set_num_threads(threads)
     try:
-        return SentenceTransformer(source, device="cpu", trust_remote_code=False)
+        # A checkpoint in half precision gives vectors whose norm is not 1.
+        return SentenceTransformer(source, device="cpu", trust_remote_code=False).float()
     except Exception as error:  # the door to the hub's and three libraries' loaders
         raise ModelUnavailable(
             f"Text model {source} cannot be loaded: {error}. Check TEXT_EMBEDDING_MODEL; 'fast' "

@@ -11,12 +11,14 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
+from worker.media.clock import MAX_STEP_BACK_S, MAX_STEP_S
+
 RATE = 16_000
 # Samples in one FLAC frame. The encoder's own choice at this rate is 256, whose cost is overhead.
 BLOCK = 4608
 FLAC_OPTIONS = {"compression_level": "0", "frame_size": str(BLOCK)}
 # Source samples that are resampled in one go, for the same reason.
-CHUNK = 16_384
+SAMPLES_AT_ONCE = 16_384
 # Half of FFmpeg's default filter: speech needs no steeper one.
 RESAMPLER_OPTIONS = {"filter_size": "16"}
 # Gaps and overlaps in the timestamps below this are jitter, and the sound runs on.
@@ -44,6 +46,7 @@ class AudioWriter:
         self._written = 0
         self._encoded = 0
         self._heard_s = 0.0
+        self._shift_s = 0.0  # what restarts of the file's clock have added up to
         self._started = False
         self._loudest = 0.0
 
@@ -83,10 +86,14 @@ class AudioWriter:
 
     def _take(self, frame: av.AudioFrame, zero_s: float) -> None:
         time_s = frame.time
-        at_s = self._heard_s if time_s is None else time_s - zero_s
+        at_s = self._heard_s if time_s is None else time_s - zero_s + self._shift_s
         if not self._started:
             self._start(at_s)
         drift_s = at_s - self._heard_s
+        if drift_s < -MAX_STEP_BACK_S or drift_s > MAX_STEP_S:
+            # The clock restarted, as between files that were joined; the pictures go on likewise.
+            self._shift_s -= drift_s
+            drift_s = 0.0
         if drift_s > DRIFT_S:
             self._keep_all(self._mixdown.flush())
             self._silence(round(drift_s * RATE))
@@ -164,7 +171,7 @@ class _Mixdown:
             self._resampler = av.AudioResampler("s16", "mono", RATE, options=RESAMPLER_OPTIONS)
         frame.pts = None
         self._fifo.write(frame)
-        if self._fifo.samples >= CHUNK:
+        if self._fifo.samples >= SAMPLES_AT_ONCE:
             ready += self._resampled(self._fifo.read())
         return ready
 

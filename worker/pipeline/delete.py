@@ -19,7 +19,7 @@ def delete(tools: Tools, claim: Claim) -> None:
     if running:
         raise Postponed("Other jobs of the video are still stopping.")
     prefix = video_prefix(owner_id=job.owner_id, video_id=job.video_id)
-    tools.storage.delete_prefix(prefix, on_chunk=claim.moved)
+    tools.storage.delete_prefix(prefix, on_part=claim.moved)
     with claim.commit() as tx:
         videos.remove(tx, owner_id=job.owner_id, video_id=job.video_id)
     # A worker that was paused may have woken up and stored a picture meanwhile.

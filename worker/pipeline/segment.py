@@ -43,8 +43,10 @@ def segment(tools: Tools, claim: Claim) -> None:
         audio_key = None
         if found.audio_path is not None:
             audio_key = f"{prefix}/audio.flac"
-            tools.storage.put_file(audio_key, found.audio_path, on_chunk=claim.moved)
-    declared_ms = found.info.duration_ms
+            tools.storage.put_file(audio_key, found.audio_path, on_part=claim.moved)
+    declared_ms = found.info.duration_ms or 0
+    # Before the commit: a heartbeat waits while the job's row is locked.
+    said = assign_utterances(found.subtitles, [(one.start_ms, one.end_ms) for one in new])
     with claim.commit() as tx:
         scenes.replace_all(
             tx,
@@ -59,8 +61,8 @@ def segment(tools: Tools, claim: Claim) -> None:
             owner_id=job.owner_id,
             video_id=job.video_id,
             decoded_ms=found.decoded_ms,
-            # A container that does not know its length, or boasts, is as long as its pictures.
-            duration_ms=found.decoded_ms if declared_ms is None else declared_ms,
+            # A container that does not know its length is as long as its pictures.
+            duration_ms=max(declared_ms, found.decoded_ms),
             damage=found.damage,
             audio_key=audio_key,
             audio_silent=found.audio_silent,
@@ -75,7 +77,7 @@ def segment(tools: Tools, claim: Claim) -> None:
                 video_id=job.video_id,
                 generation=job.generation,
                 token=job.token,
-                said=assigned(written, found.subtitles),
+                said=list(zip(written, said, strict=True)),
             )
 
 

@@ -22,7 +22,7 @@ def fetched(tools: Tools, claim: Claim, video: Video) -> Iterator[Path]:
         path = directory / "source"
         try:
             tools.storage.fetch(
-                video.source_key, path, expected_hash=video.content_hash, on_chunk=claim.moved
+                video.source_key, path, expected_hash=video.content_hash, on_part=claim.moved
             )
         except FileNotFoundError:
             raise InvalidMedia(

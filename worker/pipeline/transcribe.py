@@ -101,7 +101,7 @@ def _heard(tools: Tools, claim: Claim, audio_key: str) -> Said:
     with private_directory() as directory:
         audio = directory / "audio.flac"
         try:
-            tools.storage.fetch(audio_key, audio, on_chunk=claim.moved)
+            tools.storage.fetch(audio_key, audio, on_part=claim.moved)
             lines = _lines(tools, claim, audio)
         except FileNotFoundError:
             return Said((), ChannelStatus.ERROR, "The stored audio is gone; retry segmentation.")

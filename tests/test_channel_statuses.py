@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from scenebook.db.engine import Database, Role
+from scenebook.db.paid_calls import PaidCallsOf
+from scenebook.encoders.client import Encoders
 from scenebook.model import Channel, ChannelState, ChannelStatus, Stage, Video, VideoStatus
+from scenebook.remote import RemoteModels
+from scenebook.search import query_encoder, search_text
 from scenebook.settings import Settings
 from scenebook.videos import add_video, get_video, retry_video, scenes_of
 from tests import clips
@@ -282,3 +288,24 @@ def test_a_service_that_comes_back_leaves_nothing_missing(
     video = indexed(describing, silent_film, owner_id=alice)
     assert video.status is VideoStatus.READY, video.reason
     assert in_every_scene(describing, video, Channel.VISUAL) == (ChannelStatus.OK, None)
+
+
+def test_a_query_is_embedded_by_the_paid_model_under_the_roles_of_the_api(
+    describing: Settings, alice: UUID, silent_film: Path
+) -> None:
+    paying = describing.model_copy(update={"text_embedding_provider": "openai"})
+    video = indexed(paying, silent_film, owner_id=alice)
+    assert video.status is VideoStatus.READY, video.reason
+    assert paying.database_url is not None
+    db = Database(paying.database_url, role=Role.API)
+    models = RemoteModels(paying, PaidCallsOf(db, owner_id=alice))
+    with closing(db), closing(models), closing(Encoders(paying)) as encoders:
+        answer = search_text(
+            db,
+            query_encoder(encoders, models),
+            owner_id=alice,
+            text="A red car.",
+            channels=[Channel.VISUAL],
+        )
+    assert not answer.degraded
+    assert {hit.video_id for hit in answer.hits} == {video.id}

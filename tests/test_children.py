@@ -132,7 +132,7 @@ def test_errors_cross_with_their_class_code_and_message(child: Child) -> None:
         child.request({"op": "fail", "kind": "media"}, timeout_s=10)
     assert media.value.code == "no_video"
     assert not media.value.retryable
-    with pytest.raises(ScenebookError, match="unexpected error .RuntimeError."):
+    with pytest.raises(ScenebookError, match="unexpected error"):
         child.request({"op": "fail", "kind": "bug"}, timeout_s=10)
     with pytest.raises(ScenebookError, match="TypeError"):
         child.request({"op": "unpackable"}, timeout_s=10)

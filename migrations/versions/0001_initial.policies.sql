@@ -56,7 +56,7 @@ create policy own_rows on public.scene_embeddings
 alter table public.paid_calls enable row level security;
 alter table public.paid_calls force row level security;
 create policy own_rows on public.paid_calls
-    to scenebook_worker
+    to scenebook_api, scenebook_worker
     using (owner_id = (select auth.uid()))
     with check (owner_id = (select auth.uid()));
 

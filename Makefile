@@ -21,8 +21,10 @@ help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
+# As it was typed: neither make nor the shell reads the dollars and quotes in a path.
+demo: override export VIDEO := $(value VIDEO)
 demo: venv ## Index a video, show its scenes and search in it (VIDEO=path for one of yours)
-	@$(BIN)/scenebook demo $(if $(VIDEO),"$(VIDEO)")
+	@$(BIN)/scenebook demo $${VIDEO:+"$$VIDEO"}
 
 .PHONY: up
 up: venv ## Run the embedded servers, a worker and the relay until Ctrl-C

@@ -6,7 +6,6 @@ Every field is an environment variable of the same name in capitals. Empty and `
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
 from functools import cache
@@ -18,24 +17,13 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from scenebook.errors import ConfigurationError
+from scenebook.misspelt import looks_like_ours, unknown_setting
 
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 
-# Variables with these prefixes belong to Scenebook, so a misspelt one can be told from a stranger.
-OWN_PREFIXES = (
-    "CLIP_",
-    "DESCRIPTION_",
-    "ENCODER_",
-    "SCENEBOOK_",
-    "SCENE_",
-    "TEXT_EMBEDDING_",
-    "TRANSCRIPTION_",
-    "WHISPER_",
-)
-# Others use these too (a build server's JOB_NAME): only what is nearly one of ours is an error.
-SHARED_PREFIXES = ("DATABASE_", "JOB_", "LOG_", "MEDIA_", "OPENAI_", "REDIS_", "RELAY_", "STORAGE_")
-NEARLY = 0.85
+POSTGRES_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
+REDIS_SCHEMES = ("redis", "rediss", "redis+socket")
 
 
 class Settings(BaseSettings):
@@ -73,7 +61,11 @@ class Settings(BaseSettings):
         "INFO", description="Least severe level that is logged: DEBUG, INFO, WARNING or ERROR."
     )
     metrics_port: int | None = Field(
-        None, ge=1, le=65535, description="Port for /metrics of worker and relay. Unset: none."
+        None,
+        ge=1,
+        le=65534,
+        description="Port for /metrics of a worker or relay. Under `scenebook up` the worker has "
+        "it and the relay the next one. Unset: none.",
     )
 
     # --- jobs ---------------------------------------------------------------------------------
@@ -195,6 +187,32 @@ class Settings(BaseSettings):
         """Values arrive through the constructor only; `load` gathers them."""
         return (init_settings,)
 
+    @field_validator("database_url", "migrations_database_url")
+    @classmethod
+    def _database_is_postgres(cls, value: str | None) -> str | None:
+        import sqlalchemy as sa  # a child process, which has no database, need not load it
+
+        try:
+            known = value is None or sa.make_url(value).drivername in POSTGRES_SCHEMES
+        except (sa.exc.ArgumentError, ValueError):
+            known = False
+        if not known:
+            raise ValueError(
+                "must look like postgresql://user:password@host:5432/database. Write special "
+                "characters of the password as %XX"
+            )
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _broker_is_redis(cls, value: str | None) -> str | None:
+        if value is not None and value.partition("://")[0] not in REDIS_SCHEMES:
+            raise ValueError(
+                "must look like redis://user:password@host:6379/0; rediss:// for TLS and "
+                "redis+socket:///path for a socket are fine too"
+            )
+        return value
+
     @field_validator("clip_normalize")
     @classmethod
     def _normalisation_is_always_on(cls, value: bool) -> bool:
@@ -232,9 +250,11 @@ def load(environ: Mapping[str, str], *, env_file: Path | None = None) -> Setting
     names = {name.upper(): name for name in Settings.model_fields}
     in_file = dotenv_values(env_file) if env_file is not None and env_file.is_file() else {}
     unknown = [key for key in in_file if key.upper() not in names]
-    unknown += [key for key in environ if key not in names and _looks_like_ours(key, names)]
+    unknown += [key for key in environ if key not in names and looks_like_ours(key, names)]
     if unknown:
-        raise ConfigurationError("\n".join(_unknown(key, names) for key in sorted(set(unknown))))
+        raise ConfigurationError(
+            "\n".join(unknown_setting(key, names) for key in sorted(set(unknown)))
+        )
     merged = {key.upper(): value for key, value in in_file.items()} | {
         key: value for key, value in environ.items() if key in names
     }
@@ -251,22 +271,11 @@ def load(environ: Mapping[str, str], *, env_file: Path | None = None) -> Setting
         ) from None
 
 
-def _looks_like_ours(key: str, names: Mapping[str, str]) -> bool:
-    if key.startswith(SHARED_PREFIXES):
-        return bool(difflib.get_close_matches(key, names, n=1, cutoff=NEARLY))
-    return key.startswith(OWN_PREFIXES)
-
-
-def _unknown(key: str, names: Mapping[str, str]) -> str:
-    near = difflib.get_close_matches(key.upper(), names, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    return f"{key} is not a setting of Scenebook.{hint}"
-
-
 def _malformed(detail: Any) -> str:
     # The input is left out of the message on purpose: it may be a secret.
     name = ".".join(str(part) for part in detail["loc"]).upper() or "Settings"
-    return f"{name}: {detail['msg']}."
+    reason = detail["msg"].removeprefix("Value error, ").rstrip(".")
+    return f"{name}: {reason}."
 
 
 @cache

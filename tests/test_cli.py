@@ -180,3 +180,31 @@ def test_the_commands_of_the_readme_run_as_they_stand_there(running: Scenebook) 
     for words in commands:
         if words != ["up"]:  # it runs already, below this module's fixture
             running.run(*words)
+
+
+def test_what_is_ready_cannot_be_cancelled(running: Scenebook) -> None:
+    assert "nothing to cancel" in running.error("cancel", "composite_dev")
+
+
+def test_an_empty_owner_is_refused_rather_than_taken_for_the_default(running: Scenebook) -> None:
+    assert "owner is empty" in running.error("status", "--owner", "")
+
+
+def test_a_url_that_is_none_is_named_without_being_repeated(running: Scenebook) -> None:
+    odd = Scenebook(running.home, DATABASE_URL="mysql://me:secret@host/db")
+    error = odd.error("status")
+    assert "DATABASE_URL" in error
+    assert "secret" not in error
+
+
+def test_retry_names_the_channel_that_was_off_and_is_on_now(running: Scenebook) -> None:
+    on = Scenebook(running.home, CLIP_ENABLED="true", OPENAI_API_KEY="sk-none")
+    hints = on.run("retry", "composite_dev").stderr
+    assert "--channel visual_clip" in hints
+    assert "--channel visual`" in hints
+    assert "--channel summary" not in hints  # the stage of `visual` fills it too
+    assert "is on now" not in running.run("retry", "composite_dev").stderr
+
+
+def test_sql_is_not_json(running: Scenebook) -> None:
+    assert "--sql prints SQL" in running.error("migrate", "--sql", "--json")

@@ -13,8 +13,9 @@ from typing import Any
 import psutil
 import pytest
 
-from scenebook.embedded import adopt_running
-from tests.commands import PATIENCE_S, Scenebook, assert_gone
+from scenebook.db import migrate
+from scenebook.embedded import EmbeddedServices, adopt_running
+from tests.commands import PATIENCE_S, VIDEO, Scenebook, assert_gone
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -26,6 +27,23 @@ def test_the_doctor_explains_a_database_that_cannot_be_reached(tmp_path: Path) -
     assert checks["database"]["verdict"] == "fail"
     assert "DATABASE_URL" in checks["database"]["remedy"]
     assert "s3cret" not in done.stdout
+
+
+@pytest.mark.parametrize("command", [("up",), ("index", str(VIDEO))], ids=lambda words: words[0])
+def test_a_broker_that_does_not_answer_is_named(tmp_path: Path, command: tuple[str, ...]) -> None:
+    nowhere = Scenebook(tmp_path / "data", REDIS_URL="redis://:s3cret@localhost:1/0")
+    error = nowhere.error(*command)
+    assert "REDIS_URL: the broker does not answer" in error
+    assert "s3cret" not in error
+
+
+def test_up_does_not_migrate_a_database_that_it_was_given(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    with EmbeddedServices(theirs, durable=False) as servers:
+        url = servers.database_url
+        given = Scenebook(tmp_path / "data", DATABASE_URL=url)
+        assert "Run `scenebook migrate`" in given.error("up")
+        assert migrate.current(url) is None
 
 
 def test_a_killed_up_leaves_nothing_behind_and_the_next_one_starts(tmp_path: Path) -> None:

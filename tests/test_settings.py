@@ -38,7 +38,15 @@ def test_a_misspelt_variable_is_named_with_the_one_that_was_meant() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["DATABASE_URLS", "JOB_LEASE_SECONDS", "REDIS_UR", "OPENAI_APIKEY"]
+    "name",
+    [
+        "DATABASE_URLS",
+        "JOB_LEASE_SECONDS",
+        "METRIC_PORT",
+        "OPENAI_APIKEY",
+        "REDIS_UR",
+        "WORKER_CONCURENCY",
+    ],
 )
 def test_what_is_nearly_ours_is_refused_even_under_a_common_prefix(name: str) -> None:
     if name == "JOB_LEASE_SECONDS":
@@ -47,7 +55,9 @@ def test_what_is_nearly_ours_is_refused_even_under_a_common_prefix(name: str) ->
         assert name in refused(**{name: "x"})
 
 
-@pytest.mark.parametrize("name", ["JOB_NAME", "MEDIA_ROOT", "OPENAI_ORG_ID", "HOME", "PORT"])
+@pytest.mark.parametrize(
+    "name", ["JOB_NAME", "MEDIA_ROOT", "OPENAI_ORG_ID", "PG_DATABASE_URL", "HOME"]
+)
 def test_variables_of_others_are_left_alone(name: str) -> None:
     assert load({name: "x"}) == load({})
 
@@ -117,3 +127,36 @@ def test_loading_a_model_must_not_look_like_a_stall() -> None:
     assert "WHISPER_LOAD_TIMEOUT_S must be less than JOB_STALL_S" in refused(
         WHISPER_LOAD_TIMEOUT_S="600"
     )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgres://u:p@h/d",
+        "postgresql://u:p%40@h:5432/d?sslmode=require",
+        "postgresql+psycopg://u@/d?host=/run/pg",
+    ],
+)
+def test_every_flavour_of_a_postgres_url_is_accepted(url: str) -> None:
+    assert load({"DATABASE_URL": url, "MIGRATIONS_DATABASE_URL": url}).database_url == url
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "MIGRATIONS_DATABASE_URL"])
+@pytest.mark.parametrize("url", ["mysql://u:s3cret@h/d", "s3cret", "postgres://u:s3cret@h:port/d"])
+def test_another_kind_of_database_is_refused_without_showing_its_url(name: str, url: str) -> None:
+    message = refused(**{name: url})
+    assert message.startswith(f"{name}: must look like postgresql://")
+    assert "s3cret" not in message
+    assert not message.endswith("..")
+
+
+def test_a_broker_is_redis() -> None:
+    for url in ("redis://h:6379/0", "rediss://:p@h/1", "redis+socket:///run/redis.sock"):
+        assert load({"REDIS_URL": url}).redis_url == url
+    message = refused(REDIS_URL="amqp://u:s3cret@h")
+    assert message.startswith("REDIS_URL: must look like redis://")
+    assert "s3cret" not in message
+
+
+def test_the_relay_has_room_for_its_port_beside_that_of_the_worker() -> None:
+    assert "METRICS_PORT" in refused(METRICS_PORT="65535")

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
+from scenebook.cli.workplace import why_silent
 from scenebook.db import migrate
 from scenebook.db.engine import psycopg_url
 from scenebook.embedded import postgres as embedded_postgres
@@ -166,20 +167,12 @@ def _schema(url: str) -> Check:
 
 def check_broker(url: str) -> Check:
     """Redis answers."""
-    import redis  # most commands do not need it
-
     parts = urlsplit(url)
-    plain = f"unix://{parts.path}" if parts.scheme == "redis+socket" else url
     host = parts.netloc.rpartition("@")[2]  # without a password
     shown = f"{parts.scheme}://{host}{parts.path}"
-    try:
-        with closing(
-            redis.Redis.from_url(plain, socket_timeout=3, socket_connect_timeout=3)
-        ) as one:
-            one.ping()
-    except (redis.RedisError, ValueError) as error:
+    if (reason := why_silent(url)) is not None:
         remedy = "Check REDIS_URL, and that the server runs. Work waits in Postgres meanwhile."
-        return Check("redis", Verdict.FAIL, f"{shown}: {error}", remedy)
+        return Check("redis", Verdict.FAIL, f"{shown}: {reason}", remedy)
     return Check("redis", Verdict.OK, shown)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import typer
@@ -17,9 +17,10 @@ from scenebook.cli.find import find_files, find_video, transcript_beside
 from scenebook.cli.follow import follow
 from scenebook.cli.output import answer, answers, notes
 from scenebook.cli.supervisor import Supervisor
-from scenebook.cli.workplace import Workplace, servers, workplace
+from scenebook.cli.switched import switched_on
+from scenebook.cli.workplace import Workplace, require_broker, servers, workplace
 from scenebook.db import migrate
-from scenebook.errors import InvalidInput
+from scenebook.errors import Conflict, InvalidInput, InvalidMedia, NotFound
 from scenebook.model import SETTLED, Channel, Stage, Video, VideoStatus
 from scenebook.progress import VideoProgress, progress_of
 from scenebook.settings import Settings, get_settings
@@ -38,6 +39,9 @@ Owner = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, as docs/cli.md describes it.")]
 VideoText = Annotated[
     str, typer.Argument(metavar="VIDEO", help="An id, the start of an id, or the title.")
+]
+RetriedStage = Literal[
+    "probe", "segment", "transcribe", "visual_clip", "describe", "embed_text", "finalize"
 ]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once; do not follow progress.")]
 
@@ -73,6 +77,7 @@ def index(
     if transcript is not None and len(files) > 1:
         raise InvalidInput("--transcript belongs to one video, and these are several.")
     with working_as(owner) as place:
+        require_broker(place.settings)
         work = add_all(place, files, transcript=transcript)
         finish(work, place, wait=not no_wait, as_json=as_json)
     if len(work) < len(files):
@@ -84,8 +89,8 @@ def add_all(place: Workplace, files: list[Path], *, transcript: Path | None) -> 
     work: list[Video] = []
     for path in files:
         try:
-            one = add(place, path, transcript=transcript or transcript_beside(path))
-        except InvalidInput as error:
+            one = add(place, path, transcript=transcript)
+        except (InvalidInput, NotFound, Conflict) as error:
             if len(files) == 1:
                 raise
             notes().print(f"{path} is left out: {error}", markup=False)
@@ -96,16 +101,21 @@ def add_all(place: Workplace, files: list[Path], *, transcript: Path | None) -> 
     return work
 
 
-def add(place: Workplace, path: Path, *, transcript: Path | None) -> videos.AddedVideo:
-    """Add one file for the command's owner."""
-    return videos.add_video(
-        place.database,
-        place.storage,
-        owner_id=place.owner_id,
-        path=path,
-        transcript=transcript,
-        max_bytes=place.settings.media_max_bytes,
-    )
+def add(place: Workplace, path: Path, *, transcript: Path | None = None) -> videos.AddedVideo:
+    """Add one file for the command's owner, by default with the subtitles that lie beside it."""
+    try:
+        return videos.add_video(
+            place.database,
+            place.storage,
+            owner_id=place.owner_id,
+            path=path,
+            transcript=transcript or transcript_beside(path),
+            max_bytes=place.settings.media_max_bytes,
+        )
+    except OSError as error:
+        raise InvalidMedia(
+            f"{path.name} cannot be read or stored: {error.strerror or error}.", code="unreadable"
+        ) from error
 
 
 def finish(work: list[Video], place: Workplace, *, wait: bool, as_json: bool) -> None:
@@ -209,7 +219,7 @@ def search_command(
 @app.command()
 def retry(
     video: VideoText,
-    stage: Annotated[Stage | None, typer.Option(help="Do this stage again.")] = None,
+    stage: Annotated[RetriedStage | None, typer.Option(help="Do this stage again.")] = None,
     channel: Annotated[Channel | None, typer.Option(help="Do this channel again.")] = None,
     no_wait: NoWait = False,
     owner: Owner = None,
@@ -222,25 +232,43 @@ def retry(
             place.database,
             owner_id=place.owner_id,
             video_id=found.id,
-            stage=stage,
+            stage=Stage(stage) if stage is not None else None,
             channel=channel,
         )
         if again == 0:
             notes().print("Nothing failed in this video; name a --stage or a --channel.")
+            for one in switched_on(place, found):
+                command = f"scenebook retry {str(found.id)[:8]} --channel {one}"
+                notes().print(f"{one} was off for it and is on now: run `{command}`.")
+            if not as_json:
+                return
         now = videos.get_video(place.database, owner_id=place.owner_id, video_id=found.id)
         finish([now], place, wait=not no_wait and again > 0, as_json=as_json)
 
 
 @app.command()
+def cancel(video: VideoText, owner: Owner = None, as_json: AsJson = False) -> None:
+    """Stop indexing a video; what is stored stays."""
+    with working_as(owner) as place:
+        found = find_video(place, video)
+        videos.cancel_video(place.database, owner_id=place.owner_id, video_id=found.id)
+        gone = {"id": str(found.id), "title": found.title, "status": VideoStatus.CANCELLED.value}
+        answer(gone, Text(f"{found.title} ({found.id}) is cancelled."), as_json=as_json)
+
+
+@app.command()
 def delete(video: VideoText, owner: Owner = None, as_json: AsJson = False) -> None:
-    """Delete a video with its scenes, files and jobs. It is hidden at once."""
+    """Hide a video from searches at once; its scenes and files are removed soon after."""
     with working_as(owner) as place:
         found = find_video(place, video)
         videos.delete_video(place.database, owner_id=place.owner_id, video_id=found.id)
-        later = " Its files go when `scenebook up` runs." if place.own_servers is not None else ""
+        later = "when `scenebook up` runs" if place.own_servers is not None else "soon"
         answer(
             {"id": str(found.id), "title": found.title, "status": VideoStatus.DELETING},
-            Text(f"{found.title} ({found.id}) is deleted.{later}"),
+            Text(
+                f"{found.title} ({found.id}) is hidden from searches now. "
+                f"Its scenes and files are removed {later}."
+            ),
             as_json=as_json,
         )
 
@@ -254,6 +282,8 @@ def migrate_command(
     as_json: AsJson = False,
 ) -> None:
     """Bring the database to the newest schema."""
+    if sql and as_json:
+        raise InvalidInput("--sql prints SQL and not JSON. Leave one of the two out.")
     if sql:
         answers().print(migrate.offline_sql(), markup=False, soft_wrap=True)
         return

@@ -12,11 +12,11 @@ from rich.text import Text
 from scenebook import videos
 from scenebook.cli import tables
 from scenebook.cli.commands import Owner, add, app, settle, working_as
-from scenebook.cli.find import transcript_beside
 from scenebook.cli.output import answers, notes
+from scenebook.cli.switched import switched_on
 from scenebook.cli.workplace import Workplace
 from scenebook.errors import InvalidMedia, NotFound
-from scenebook.model import Scene, Video, VideoStatus
+from scenebook.model import SETTLED, Channel, Scene, Video, VideoStatus
 
 SHIPPED = Path(__file__).resolve().parents[2] / "tests" / "media" / "composite_dev.mp4"
 # None of these words is in the transcript as it stands: the search is by meaning.
@@ -57,13 +57,22 @@ def demo(
 
 def indexed(place: Workplace, path: Path) -> Video:
     """The video of this file, indexed now unless the same bytes were before."""
-    added = add(place, path, transcript=transcript_beside(path))
+    added = add(place, path)
     video = added.video
     if added.created:
         notes().print(f"{path.name} is stored as {video.id}.", markup=False)
     elif video.status in (VideoStatus.FAILED, VideoStatus.CANCELLED):
         notes().print(f"{path.name} is here already and was not indexed: trying again.")
         videos.retry_video(place.database, owner_id=place.owner_id, video_id=video.id)
+        video = videos.get_video(place.database, owner_id=place.owner_id, video_id=video.id)
+    elif video.status in SETTLED and Channel.VISUAL_CLIP in switched_on(place, video):
+        notes().print(f"{path.name} is here already: embedding its pictures too.", markup=False)
+        videos.retry_video(
+            place.database,
+            owner_id=place.owner_id,
+            video_id=video.id,
+            channel=Channel.VISUAL_CLIP,
+        )
         video = videos.get_video(place.database, owner_id=place.owner_id, video_id=video.id)
     else:
         notes().print(f"{path.name} is here already as {video.id}: not indexed again.")

@@ -152,8 +152,12 @@ SWITCHES = {
     Channel.VISUAL: "descriptions need OPENAI_API_KEY",
     Channel.SUMMARY: "summaries need OPENAI_API_KEY",
 }
+EMPTY = {
+    Channel.TRANSCRIPT: "no words in these scenes",
+    Channel.VISUAL: "the vision model saw nothing to describe",
+    Channel.SUMMARY: "the vision model saw nothing to describe",
+}
 EXPLANATIONS = {
-    ChannelStatus.EMPTY: "nothing to embed: no words in these scenes",
     ChannelStatus.SKIPPED: "not needed",
     ChannelStatus.NO_AUDIO: "the video has no sound",
     ChannelStatus.SILENT: "nobody speaks",
@@ -164,6 +168,8 @@ EXPLANATIONS = {
 
 
 def _explanation(channel: Channel, status: ChannelStatus) -> str:
+    if status is ChannelStatus.EMPTY:
+        return EMPTY.get(channel, "nothing to embed")
     if status is ChannelStatus.DISABLED:
         return SWITCHES[channel]
     return EXPLANATIONS.get(status, "no reason was recorded")

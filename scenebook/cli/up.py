@@ -14,7 +14,7 @@ from scenebook import logs
 from scenebook.cli.commands import app
 from scenebook.cli.output import notes
 from scenebook.cli.supervisor import Supervisor
-from scenebook.cli.workplace import filled_in, require_current_schema
+from scenebook.cli.workplace import filled_in, require_broker, require_current_schema
 from scenebook.db import migrate
 from scenebook.embedded import EmbeddedServices
 from scenebook.settings import Settings, get_settings
@@ -30,11 +30,14 @@ def up() -> None:
     settings = get_settings()
     logs.configure(settings)
     with stop_requested() as stop, ExitStack() as stack:
+        # Only a database of our own is migrated unasked.
+        ours = settings.database_url is None
+        require_broker(settings)
         embedded = None
         if not (settings.database_url and settings.redis_url):
             embedded = stack.enter_context(EmbeddedServices(settings.scenebook_data_dir))
             settings = filled_in(settings, embedded.database_url, embedded.redis_url)
-        prepare_schema(settings, ours=embedded is not None)
+        prepare_schema(settings, ours=ours)
         supervisor = stack.enter_context(Supervisor(settings, log_dir=None))
         notes().print(
             "Scenebook is up. In another terminal: `scenebook index FILE`. Ctrl-C stops it."
@@ -48,12 +51,11 @@ def up() -> None:
 
 def prepare_schema(settings: Settings, *, ours: bool) -> None:
     """Migrate our own database; demand that somebody else's is migrated."""
-    url = settings.migrations_database_url or settings.database_url
-    assert url is not None
+    assert settings.database_url is not None
     if ours:
-        migrate.upgrade(url)
+        migrate.upgrade(settings.database_url)
     else:
-        require_current_schema(url)
+        require_current_schema(settings.migrations_database_url or settings.database_url)
 
 
 @contextmanager

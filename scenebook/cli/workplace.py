@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
 from scenebook.db import migrate
 from scenebook.db.engine import Database, Role
 from scenebook.embedded import EmbeddedServices, adopt_running
-from scenebook.errors import Conflict, Unavailable
+from scenebook.errors import ConfigurationError, Conflict, Unavailable
 from scenebook.settings import Settings
 from scenebook.storage import Storage
 from scenebook.videos import owner_from
 
 # How long a command waits for another one that is just starting the embedded servers.
 ADOPT_TIMEOUT_S = 20.0
+BROKER_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def workplace(settings: Settings, *, owner: str | None) -> Iterator[Workplace]:
         try:
             yield Workplace(
                 settings=filled,
-                owner_id=owner_from(owner or filled.scenebook_owner),
+                owner_id=owner_from(filled.scenebook_owner if owner is None else owner),
                 database=database,
                 storage=Storage(filled.storage),
                 own_servers=own,
@@ -64,6 +65,31 @@ def require_current_schema(url: str) -> None:
     """Raise Unavailable unless the database is at the newest migration."""
     if not migrate.is_at_head(url):
         raise Unavailable("The database is not at the newest schema. Run `scenebook migrate`.")
+
+
+def require_broker(settings: Settings) -> None:
+    """Raise ConfigurationError unless the broker answers, where the settings name one."""
+    if settings.redis_url is not None and (reason := why_silent(settings.redis_url)) is not None:
+        raise ConfigurationError(
+            f"REDIS_URL: the broker does not answer: {reason}. Check the URL, and that it runs."
+        )
+
+
+def why_silent(redis_url: str) -> str | None:
+    """Why a broker does not answer within seconds, without its password; None where it does."""
+    import redis  # most commands do not need it
+
+    scheme, _, rest = redis_url.partition("://")
+    plain = f"unix://{rest}" if scheme == "redis+socket" else redis_url
+    limit_s = BROKER_TIMEOUT_S
+    try:
+        with closing(
+            redis.Redis.from_url(plain, socket_timeout=limit_s, socket_connect_timeout=limit_s)
+        ) as broker:
+            broker.ping()
+    except (redis.RedisError, ValueError) as error:
+        return str(error).rstrip(".")
+    return None
 
 
 @contextmanager

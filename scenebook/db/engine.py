@@ -15,9 +15,15 @@ import sqlalchemy as sa
 from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection, TextClause, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, TimeoutError
+from sqlalchemy.exc import (
+    ArgumentError,
+    InterfaceError,
+    InternalError,
+    OperationalError,
+    TimeoutError,
+)
 
-from scenebook.errors import Unavailable
+from scenebook.errors import ConfigurationError, Unavailable
 
 # Errors of the moment, not of the statement: a lost connection, a server that shuts down or is
 # read-only after a failover, a lock or a pooled connection that did not come in time.
@@ -36,8 +42,18 @@ STATEMENT_TIMEOUT_S = {Role.API: 10, Role.WORKER: 60, Role.RELAY: 15}
 
 
 def psycopg_url(url: str) -> sa.URL:
-    """The URL with the psycopg driver, whatever flavour of `postgres://` it came in."""
-    parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+    """The URL with the psycopg driver, whatever flavour of `postgres://` it came in.
+
+    Raises ConfigurationError, which does not repeat the URL: it may hold a password.
+    """
+    try:
+        parsed = make_url(url.replace("postgres://", "postgresql://", 1))
+    except ArgumentError:
+        parsed = None
+    if parsed is None or parsed.get_backend_name() != "postgresql":
+        raise ConfigurationError(
+            "DATABASE_URL is not a Postgres URL. It looks like postgresql://user:password@host/name."
+        )
     return parsed.set(drivername="postgresql+psycopg")
 
 

@@ -1,0 +1,30 @@
+"""Finds channels that were off when a video was indexed, and that the settings have on now."""
+
+from __future__ import annotations
+
+from scenebook.cli.workplace import Workplace
+from scenebook.model import Channel, ChannelStatus, Stage, Video
+from scenebook.progress import progress_of
+from scenebook.settings import Settings
+from scenebook.videos import STAGE_OF
+
+
+def switched_on(place: Workplace, video: Video) -> list[Channel]:
+    """The channels that are `disabled` in every scene of a video, and enabled by now.
+
+    Of those that one stage fills together, the first: descriptions are not to be paid for twice.
+    """
+    progress = progress_of(place.database, owner_id=place.owner_id, video_id=video.id)
+    found: dict[Stage, Channel] = {}
+    for channel, counts in progress.channel_counts.items():
+        if set(counts) == {ChannelStatus.DISABLED} and _is_on(channel, place.settings):
+            found.setdefault(STAGE_OF[channel], channel)
+    return list(found.values())
+
+
+def _is_on(channel: Channel, settings: Settings) -> bool:
+    if channel is Channel.VISUAL_CLIP:
+        return settings.clip_enabled
+    if channel is Channel.TRANSCRIPT:
+        return settings.transcription_provider != "off"
+    return bool(settings.openai_api_key) and settings.description_max_calls > 0

@@ -16,7 +16,8 @@ def switched_on(place: Workplace, video: Video) -> list[Channel]:
     """
     progress = progress_of(place.database, owner_id=place.owner_id, video_id=video.id)
     found: dict[Stage, Channel] = {}
-    for channel, counts in progress.channel_counts.items():
+    for channel in Channel:
+        counts = progress.channel_counts.get(channel, {})
         if set(counts) == {ChannelStatus.DISABLED} and _is_on(channel, place.settings):
             found.setdefault(STAGE_OF[channel], channel)
     return list(found.values())
@@ -27,4 +28,5 @@ def _is_on(channel: Channel, settings: Settings) -> bool:
         return settings.clip_enabled
     if channel is Channel.TRANSCRIPT:
         return settings.transcription_provider != "off"
-    return bool(settings.openai_api_key) and settings.description_max_calls > 0
+    has_api = bool(settings.openai_api_key or settings.openai_base_url)
+    return has_api and settings.description_max_calls > 0

@@ -6,7 +6,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
+
+from sqlalchemy import Row
 
 from scenebook.db import scenes, videos
 from scenebook.db.engine import Database, statement
@@ -83,14 +86,13 @@ def progress_of(db: Database, *, owner_id: UUID, video_id: UUID) -> VideoProgres
     )
 
 
-def _state(row: object) -> JobState:
+def _state(row: Row[Any]) -> JobState:
     """The state of a stage from the counts of its jobs."""
-    counts = row._asdict()  # type: ignore[attr-defined]
-    if counts["jobs"] == counts["finished"]:
-        return JobState.FAILED if counts["failed"] else JobState.SUCCEEDED
-    if counts["running"]:
+    if row.jobs == row.finished:
+        return JobState.FAILED if row.failed else JobState.SUCCEEDED
+    if row.running:
         return JobState.RUNNING
-    return JobState.RETRYABLE if counts["retrying"] else JobState.QUEUED
+    return JobState.RETRYABLE if row.retrying else JobState.QUEUED
 
 
 def _eta_s(stages: tuple[StageProgress, ...], started_at: datetime) -> float | None:

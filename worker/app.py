@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -15,7 +16,7 @@ from scenebook.errors import ScenebookError
 from scenebook.settings import get_settings
 from worker import exposition
 from worker.pipeline.tools import remove_abandoned
-from worker.process import close_tools, own_pid
+from worker.process import close_tools
 
 log = structlog.get_logger(__name__)
 
@@ -63,7 +64,7 @@ def _announce(*, draining: bool) -> None:
     db = Database(url, role=Role.WORKER, pool_size=1)
     try:
         with db.across_owners() as tx:
-            workers.beat(tx, worker_id(own_pid()), kind="worker", draining=draining)
+            workers.beat(tx, worker_id(os.getpid()), kind="worker", draining=draining)
     except ScenebookError as error:
         log.warning("worker_not_announced", draining=draining, error=str(error))
     finally:

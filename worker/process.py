@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from functools import cache
 
 from scenebook.settings import get_settings
@@ -20,8 +19,3 @@ def close_tools() -> None:
     if tools.cache_info().currsize:
         tools().close()
         tools.cache_clear()
-
-
-def own_pid() -> int:
-    """The process id of the worker's parent process, called in that process."""
-    return os.getpid()

@@ -23,8 +23,8 @@ import structlog
 from scenebook import errors
 from scenebook.child_pipes import Pipes
 from scenebook.child_side import EXIT_OUT_OF_MEMORY, pack, serve
+from scenebook.environment import child_environment
 from scenebook.errors import ChildDied, DeadlineExceeded, InvalidInput, ScenebookError
-from scenebook.settings import child_environment
 
 __all__ = ["Child", "serve"]
 

@@ -102,8 +102,11 @@ class Settings(BaseSettings):
     )
 
     # --- CLIP -----------------------------------------------------------------------------------
-    clip_enabled: bool = Field(False, description="Embed each scene's best frame with CLIP.")
-    clip_model_name: str = Field("ViT-B-32", description="open_clip architecture.")
+    clip_enabled: bool = Field(False, description="Embed each scene's keyframes with CLIP.")
+    clip_model_name: str = Field(
+        "ViT-B-32",
+        description="open_clip architecture; `figures` is the small model that is shipped.",
+    )
     clip_pretrained: str = Field(
         "openai",
         description="open_clip weights tag, a checkpoint file, or a directory with "
@@ -118,6 +121,12 @@ class Settings(BaseSettings):
     clip_max_image_size: Annotated[int, Field(ge=32)] = Field(
         224,
         description="Pictures are reduced until their SHORT side is this, never below the model's.",
+    )
+    clip_fit: Literal["crop", "letterbox"] = Field(
+        "crop", description="Wide pictures lose their sides, or keep them between bars."
+    )
+    clip_frames: Literal["best", "all", "mean"] = Field(
+        "best", description="Embed a scene's best frame, each keyframe, or the keyframes' mean."
     )
     clip_cpu_threads: Count | None = Field(
         None, description="Threads of the encoder. Unset: cores divided by WORKER_CONCURRENCY."
@@ -137,6 +146,13 @@ class Settings(BaseSettings):
     )
 
     # --- the inference child: CLIP, text and speech models ---------------------------------------
+    encoder_runtime: Literal["auto", "onnx", "torch"] = Field(
+        "auto", description="auto: ONNX Runtime for a model whose export was accepted, else torch."
+    )
+    encoder_exports_dir: Path | None = Field(
+        None,
+        description="Where exported models are kept. Unset: beside the installed packages.",
+    )
     encoder_child_memory_mb: Count = Field(4000, description="Memory limit of the inference child.")
 
     # --- speech -------------------------------------------------------------------------------
@@ -161,6 +177,15 @@ class Settings(BaseSettings):
     description_model: str = Field("gpt-4o-mini", description="Vision model for descriptions.")
     description_max_calls: Annotated[int, Field(ge=0)] = Field(
         500, description="Most paid description calls for one video; 0 turns descriptions off."
+    )
+    description_max_calls_per_day: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Most paid description calls of one owner in 24 hours. Unset: no limit."
+    )
+    description_talky_ms: Annotated[int, Field(ge=0)] = Field(
+        0, description="Shorter scenes in which somebody speaks are not described; 0: all are."
+    )
+    description_near_duplicate_bits: Annotated[int, Field(ge=-1, le=16)] = Field(
+        3, description="Scenes whose pictures differ in so many of 64 bits share a call; -1: none."
     )
 
     # --- text embeddings ----------------------------------------------------------------------
@@ -282,23 +307,3 @@ def _malformed(detail: Any) -> str:
 def get_settings() -> Settings:
     """The settings of this process, read once."""
     return load(os.environ, env_file=Path(".env"))
-
-
-def child_environment() -> dict[str, str]:
-    """The environment for a child process: enough to run Python and find models, no secrets."""
-    keep = (
-        "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "SSL_CERT_FILE",
-        "HF_HOME", "HF_HUB_OFFLINE", "HF_ENDPOINT", "TORCH_HOME", "XDG_CACHE_HOME",
-        "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH", "PYTHONDONTWRITEBYTECODE",
-    )  # fmt: skip
-    return {key: os.environ[key] for key in keep if key in os.environ}
-
-
-def process_environment(overrides: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a process of our own, such as the worker: all of ours, and overrides."""
-    return {**os.environ, **overrides}
-
-
-def share_metrics(directory: Path) -> None:
-    """Tell `prometheus_client` where the processes of a worker keep what they count."""
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)

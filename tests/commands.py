@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from scenebook.embedded import adopt_running
-from scenebook.settings import process_environment
+from scenebook.environment import process_environment
 
 ROOT = Path(__file__).resolve().parents[1]
 VIDEO = ROOT / "tests" / "media" / "composite_dev.mp4"

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from scenebook.environment import child_environment
 from scenebook.errors import ConfigurationError
-from scenebook.settings import Settings, child_environment, load
+from scenebook.settings import Settings, load
 
 
 def refused(**environ: str) -> str:

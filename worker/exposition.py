@@ -11,7 +11,8 @@ from typing import Any
 
 from billiard import current_process
 
-from scenebook.settings import get_settings, share_metrics
+from scenebook.environment import share_metrics
+from scenebook.settings import get_settings
 from worker.pipeline.tools import TEMPORARY
 
 

@@ -14,8 +14,9 @@ from types import TracebackType
 import structlog
 
 from scenebook.embedded.process import last_lines, open_log, start_tethered, stop_process
+from scenebook.environment import process_environment
 from scenebook.errors import Unavailable
-from scenebook.settings import Settings, process_environment
+from scenebook.settings import Settings
 
 log = structlog.get_logger(__name__)
 

@@ -25,8 +25,8 @@ from scenebook.embedded.process import (
     start_tethered,
     stop_process,
 )
+from scenebook.environment import child_environment
 from scenebook.errors import Unavailable
-from scenebook.settings import child_environment
 
 log = structlog.get_logger(__name__)
 

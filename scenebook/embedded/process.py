@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import IO
 
 from scenebook.embedded import tether
+from scenebook.environment import child_environment
 from scenebook.errors import Unavailable
-from scenebook.settings import child_environment
 
 # Exists on every distribution, and owns nothing.
 UNPRIVILEGED = "nobody"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,6 +30,8 @@ TAGS = 20
 TRANSCRIPT_CHARS = 6000
 # The best frame, and at most two more while the model sees nothing to describe.
 FRAMES_TRIED = 3
+# Codes of errors that a service answers with all the same, and is paid for.
+UNUSABLE = frozenset({"bad_answer", "refused"})
 # So many failed calls in a row, and the service is taken to be down for the rest of the video.
 FAILURES_IN_A_ROW = 3
 
@@ -141,20 +143,39 @@ class Budget:
     """How many description calls a video may still make; one object shared by its scenes.
 
     Answers from the cache count too, so that a re-run describes the same scenes as the first run.
+    per_day bounds what the owner pays for in 24 hours, and paid_today tells what that is: it is
+    asked before each call, since other jobs of the owner pay too.
     """
 
-    def __init__(self, max_calls: int) -> None:
+    def __init__(
+        self,
+        max_calls: int,
+        *,
+        per_day: int | None = None,
+        paid_today: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._left = max_calls
+        self._per_day = per_day
+        self._paid_today = paid_today
         self._failures: list[ScenebookError] = []
         self._lock = threading.Lock()
 
-    def take(self) -> bool:
-        """Whether one more call may be made; it is then counted."""
+    def take(self) -> str | None:
+        """Count one more call of the video; the reason if none is left."""
         with self._lock:
             if self._left <= 0:
-                return False
+                return "DESCRIPTION_MAX_CALLS is used up for this video."
             self._left -= 1
-            return True
+            return None
+
+    def unpayable(self) -> str | None:
+        """The reason if the owner may not pay for one more call just now."""
+        if self._per_day is None or self._paid_today() < self._per_day:
+            return None
+        return (
+            f"The owner's calls of 24 hours are used up; DESCRIPTION_MAX_CALLS_PER_DAY is "
+            f"{self._per_day}. Retry the channel visual later."
+        )
 
     def report(self, error: ScenebookError | None) -> None:
         """Tell how a call ended; a service that answers, if only with a refusal, is up."""
@@ -177,6 +198,8 @@ class DescribedScene:
 
     answer is set for ok, and for empty where the model at least wrote a summary. frame is the
     index of the keyframe it speaks of. retryable tells whether a later run may do better.
+    same_as_scene is the scene_index of the near-duplicate whose answer this is; unusable counts
+    calls that were paid for in vain.
     """
 
     status: ChannelStatus
@@ -184,6 +207,8 @@ class DescribedScene:
     frame: int | None = None
     error: str | None = None
     retryable: bool = False
+    same_as_scene: int | None = None
+    unusable: int = 0
 
 
 def describe_scene(
@@ -199,13 +224,17 @@ def describe_scene(
     if not keyframes:
         return DescribedScene(ChannelStatus.NO_FRAME, error="The scene has no keyframe.")
     answer: SceneDescription | None = None
+    spent: str | None = None
     for frame, keyframe in enumerate(keyframes[:FRAMES_TRIED]):
         if (reason := budget.given_up) is not None:
             return _failed(reason, prefix="Not tried, after several failures in a row: ")
-        if not budget.take():
+        if (spent := budget.take()) is not None:
             break
         try:
-            answer = remote.describe([keyframe], transcript)
+            kept = remote.kept_description([keyframe], transcript)
+            if kept is None and (spent := budget.unpayable()) is not None:
+                break
+            answer = kept or remote.describe([keyframe], transcript)
         except ScenebookError as error:
             budget.report(error)
             log.warning("description_failed", code=error.code, error=str(error))
@@ -214,11 +243,14 @@ def describe_scene(
         if answer.status == "ok":
             return DescribedScene(ChannelStatus.OK, answer, frame)
     if answer is None:
-        return DescribedScene(
-            ChannelStatus.SKIPPED, error="DESCRIPTION_MAX_CALLS is used up for this video."
-        )
+        return DescribedScene(ChannelStatus.SKIPPED, error=spent)
     return DescribedScene(ChannelStatus.EMPTY, answer if answer.summary else None)
 
 
 def _failed(error: ScenebookError, *, prefix: str = "") -> DescribedScene:
-    return DescribedScene(ChannelStatus.ERROR, error=f"{prefix}{error}", retryable=error.retryable)
+    return DescribedScene(
+        ChannelStatus.ERROR,
+        error=f"{prefix}{error}",
+        retryable=error.retryable,
+        unusable=int(not prefix and error.code in UNUSABLE),
+    )

@@ -159,7 +159,10 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class Keyframe:
-    """A stored picture standing for a scene; rank 0 is the best frame."""
+    """A stored picture standing for a scene; rank 0 is the best frame.
+
+    image_hash is of the stored bytes; perceptual_hash of how it looks (worker/media/likeness.py).
+    """
 
     id: UUID
     scene_id: UUID
@@ -168,6 +171,7 @@ class Keyframe:
     quality: dict[str, float]
     image_key: str
     image_hash: str
+    perceptual_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
 
 import numpy as np
 import structlog
@@ -19,11 +20,12 @@ from scenebook.descriptions import (
     PROMPT,
     RESPONSE_SCHEMA,
     REVISION,
+    UNUSABLE,
     SceneDescription,
     question,
     read_answer,
 )
-from scenebook.errors import InvalidInput, Unavailable
+from scenebook.errors import InvalidInput, ScenebookError, Unavailable
 from scenebook.model import Channel, EmbeddingSpace, Utterance, UtteranceSource
 from scenebook.remote_answers import Completion, Segment, Transcription, Vectors, read_body
 from scenebook.remote_calls import RemoteCalls
@@ -34,6 +36,8 @@ from scenebook.transcripts import WhisperSegment, gate_speech
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
+
+    from scenebook.db.paid_calls import PaidKind
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +64,7 @@ class PaidCalls(Protocol):
     """Answers that were paid for, by content; values are JSON objects."""
 
     def get(self, key: str) -> dict[str, Any] | None: ...
-    def put(self, key: str, value: dict[str, Any]) -> None: ...
+    def put(self, key: str, value: dict[str, Any], *, kind: PaidKind) -> None: ...
 
 
 class RemoteModels:
@@ -97,17 +101,31 @@ class RemoteModels:
 
         Raises InvalidInput(code="refused") if the model declines.
         """
-        model = self._settings.description_model
+        if (kept := self.kept_description(images, transcript)) is not None:
+            return kept
         asked = question(transcript)
-        key = self._key("describe", model, REVISION, asked, *map(_digest, images))
-        if (kept := self._cache.get(key)) is not None:
-            return read_answer(json.dumps(kept))
-        described = read_answer(self._described(model, asked, images))
-        self._cache.put(key, asdict(described))
+        try:
+            described = read_answer(self._described(asked, images))
+        except ScenebookError as error:
+            if error.code in UNUSABLE:  # paid for all the same, so it counts
+                key = self._key("unusable", uuid4().hex)
+                self._cache.put(key, {"error": error.code}, kind="description")
+            raise
+        self._cache.put(self._description_key(asked, images), asdict(described), kind="description")
         return described
 
-    def _described(self, model: str, asked: str, images: Sequence[bytes]) -> str:
+    def kept_description(self, images: Sequence[bytes], transcript: str) -> SceneDescription | None:
+        """The answer of an earlier call that asked the same; None if there was none."""
+        kept = self._cache.get(self._description_key(question(transcript), images))
+        return None if kept is None else read_answer(json.dumps(kept))
+
+    def _description_key(self, asked: str, images: Sequence[bytes]) -> str:
+        model = self._settings.description_model
+        return self._key("describe", model, REVISION, asked, *map(_digest, images))
+
+    def _described(self, asked: str, images: Sequence[bytes]) -> str:
         """The text of the model's answer."""
+        model = self._settings.description_model
         content: list[dict[str, Any]] = [{"type": "text", "text": asked}]
         for image in images:
             url = f"data:image/jpeg;base64,{base64.b64encode(image).decode('ascii')}"
@@ -187,7 +205,7 @@ class RemoteModels:
         for batch in batches(missing, max_inputs=REQUEST_INPUTS, max_tokens=REQUEST_TOKENS):
             for key, vector in zip(batch, self._embedded(list(batch.values())), strict=True):
                 encoded = base64.b64encode(vector.astype("<f4").tobytes()).decode("ascii")
-                self._cache.put(key, {"float32": encoded})
+                self._cache.put(key, {"float32": encoded}, kind="embedding")
                 vectors[key] = vector
         return [vectors[key] for key in keys]
 
@@ -263,7 +281,7 @@ class RemoteModels:
                 lambda client: _transcription(client, model, piece.flac, options)
             )
             kept = read_body(Transcription, body).model_dump()
-            self._cache.put(key, kept)
+            self._cache.put(key, kept, kind="transcription")
         heard = Transcription.model_validate(kept)
         whole = Segment(start=0, end=(piece.end_ms - piece.start_ms) / 1000, text=heard.text)
         return [

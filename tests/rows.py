@@ -142,6 +142,11 @@ def a_library(connection: psycopg.Connection, *, owner: UUID, space: int) -> UUI
         (owner, scene),
     )
     connection.execute(
+        "insert into public.space_scenes (space_id, owner_id, scene_id, status)"
+        " values (%s, %s, %s, 'timeout')",
+        (space, owner, scene),
+    )
+    connection.execute(
         "insert into public.jobs (owner_id, video_id, generation, stage)"
         " values (%s, %s, 1, 'probe')",
         (owner, video),

@@ -33,7 +33,7 @@ select 'column ' || a.attrelid::regclass || '.' || a.attname || format_type(a.at
        a.attacl::text || coalesce(pg_get_expr(d.adbin, d.adrelid), '')
 from pg_attribute as a join pg_class as c on c.oid = a.attrelid
 left join pg_attrdef as d on d.adrelid = a.attrelid and d.adnum = a.attnum
-where c.relnamespace in (select oid from ours) and a.attnum > 0
+where c.relnamespace in (select oid from ours) and a.attnum > 0 and not a.attisdropped
 union all
 select 'constraint ' || k.conrelid::regclass || k.conname, pg_get_constraintdef(k.oid)
 from pg_constraint as k where k.connamespace in (select oid from ours)
@@ -91,7 +91,7 @@ def test_an_empty_database_comes_to_head(empty_database_url: str) -> None:
     assert migrate.current(empty_database_url) is None
     assert not migrate.is_at_head(empty_database_url)
     migrate.upgrade(empty_database_url)
-    assert migrate.current(empty_database_url) == "0001"
+    assert migrate.current(empty_database_url) == "0003"
     assert migrate.is_at_head(empty_database_url)
 
 

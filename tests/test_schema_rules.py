@@ -43,6 +43,7 @@ RULES = {
                '{authenticated,scenebook_api,scenebook_relay,scenebook_worker}'),
               ('embedding_spaces', 'new_spaces', '{scenebook_worker}'),
               ('embedding_spaces', 'changed_spaces', '{scenebook_worker}'),
+              ('embedding_spaces', 'dropped_spaces', '{scenebook_worker}'),
               ('jobs', 'jobs_of_all', '{scenebook_relay,scenebook_worker}'),
               ('workers', 'workers_of_all', '{scenebook_relay,scenebook_worker}'))
     """,

@@ -22,21 +22,22 @@ TENANT_TABLES = {
     "keyframes": "owner_id",
     "scene_channels": "owner_id",
     "scene_embeddings": "owner_id",
+    "space_scenes": "owner_id",
     "jobs": "owner_id",
     "paid_calls": "owner_id",
 }
 READABLE = {
     "authenticated": [
         "videos", "scenes", "utterances", "keyframes", "scene_channels", "scene_embeddings",
-        "scene_sidecars",
+        "space_scenes", "scene_sidecars",
     ],
     "scenebook_api": [
         "owners", "videos", "scenes", "utterances", "keyframes", "scene_channels",
-        "scene_embeddings", "jobs", "paid_calls", "scene_sidecars",
+        "scene_embeddings", "space_scenes", "jobs", "paid_calls", "scene_sidecars",
     ],
     "scenebook_worker": [
         "owners", "videos", "scenes", "utterances", "keyframes", "scene_channels",
-        "scene_embeddings", "paid_calls", "scene_sidecars",
+        "scene_embeddings", "space_scenes", "paid_calls", "scene_sidecars",
     ],
     "scenebook_relay": ["videos", "scenes", "scene_channels"],
 }  # fmt: skip
@@ -176,6 +177,7 @@ WRITERS = [
     ("scenebook_worker", "keyframes", "image_key = 'mine'"),
     ("scenebook_worker", "scene_channels", "status = 'error'"),
     ("scenebook_worker", "scene_embeddings", "at_ms = 1"),
+    ("scenebook_worker", "space_scenes", "status = 'error'"),
     ("scenebook_worker", "paid_calls", "response = '{}'"),
     ("scenebook_relay", "videos", "status = 'failed'"),
     ("scenebook_relay", "scene_channels", "status = 'error'"),

@@ -13,3 +13,8 @@ def clip_enabled(tx: Connection, *, owner_id: UUID, default: bool) -> bool:
     """Whether this owner's scenes get a CLIP vector; `default` unless the owner's row decides."""
     row = tx.execute(statement("owners/clip_enabled"), {"owner_id": owner_id}).one_or_none()
     return default if row is None or row.clip_enabled is None else bool(row.clip_enabled)
+
+
+def everyone(tx: Connection) -> list[UUID]:
+    """Every owner's id; only the relay's role sees them all."""
+    return [row.id for row in tx.execute(statement("owners/everyone"))]

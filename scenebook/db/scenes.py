@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Row
 
 from scenebook.db import spaces
 from scenebook.db.engine import statement
+from scenebook.db.states import set_states
 from scenebook.db.values import clean_error, clean_text, to_json
 from scenebook.model import (
     Channel,
@@ -43,6 +44,7 @@ class NewKeyframe:
     quality: Mapping[str, float]
     image_key: str
     image_hash: str
+    perceptual_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +103,7 @@ def replace_all(
             "quality": to_json(keyframe.quality),
             "image_key": keyframe.image_key,
             "image_hash": keyframe.image_hash,
+            "perceptual_hash": keyframe.perceptual_hash,
         }
         for scene_id, scene in zip(ids, found, strict=True)
         for keyframe in scene.keyframes
@@ -177,19 +180,7 @@ def set_channels(
     A scene that ends without a vector in a channel loses the one it may have from before.
     """
     states = list(states)
-    values = [
-        {
-            "owner_id": owner_id,
-            "scene_id": scene_id,
-            "channel": state.channel,
-            "status": state.status,
-            "error": clean_error(state.error),
-            "metadata": to_json(state.metadata),
-        }
-        for scene_id, state in states
-    ]
-    if values:
-        tx.execute(statement("scenes/set_channel"), values)
+    set_states(tx, states, owner_id=owner_id)
     for channel in Channel:
         spaces.forget_vectors(
             tx,

@@ -189,6 +189,12 @@ def finish(
     )
 
 
+def on_channels(tx: Connection, *, owner_id: UUID) -> list[UUID]:
+    """The owner's videos whose status says how their channels stand: `ready` and `partial`."""
+    rows = tx.execute(statement("videos/on_channels"), {"owner_id": owner_id})
+    return [row.id for row in rows]
+
+
 def newest_generation(tx: Connection, *, owner_id: UUID, video_id: UUID) -> int:
     """The generation that is being built, or was built last; 0 before the first."""
     return int(

@@ -11,7 +11,7 @@ import av
 from worker.media.cuts import Cut
 from worker.media.pictures import luma_of
 from worker.media.quality import QUALITY_SIDE, judge
-from worker.media.stills import Stills
+from worker.media.stills import Stills, Written
 from worker.media.types import FoundKeyframe
 
 SAMPLE_MS = 500
@@ -39,7 +39,7 @@ class Candidate:
     quality: dict[str, float]
     frame: av.VideoFrame | None
     path: Path | None = None
-    size: tuple[int, int] = (0, 0)
+    written: Written | None = None
 
     @property
     def score(self) -> float:
@@ -104,7 +104,7 @@ class CandidatePool:
         """Make sure that the candidate's JPEG exists."""
         if candidate.frame is not None:
             candidate.path = self.out_dir / f"keyframe-{candidate.at_ms:09d}.jpg"
-            candidate.size = self.stills.write_jpeg(candidate.frame, candidate.path)
+            candidate.written = self.stills.write_jpeg(candidate.frame, candidate.path)
             candidate.frame = None
 
     def drop(self, candidates: Sequence[Candidate]) -> None:
@@ -155,12 +155,13 @@ def choose(candidates: Sequence[Candidate], count: int) -> list[Candidate]:
 def found(candidate: Candidate, rank: int) -> FoundKeyframe:
     """The candidate as part of the answer; its JPEG must have been written."""
     assert candidate.path is not None
-    width, height = candidate.size
+    assert candidate.written is not None
     return FoundKeyframe(
         at_ms=candidate.at_ms,
         rank=rank,
         quality=candidate.quality,
         path=candidate.path,
-        width=width,
-        height=height,
+        width=candidate.written.width,
+        height=candidate.written.height,
+        perceptual_hash=candidate.written.perceptual_hash,
     )

@@ -16,6 +16,7 @@ from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from worker.media.likeness import perceptual_hash
 from worker.media.pictures import Picture
 
 LONG_SIDE = 640
@@ -26,6 +27,15 @@ SPC_UNSPECIFIED = 2
 # Frames up to this many bytes wait as they are; larger ones are reduced first.
 SMALL_FRAME_BYTES = 800_000
 MATRIX_BYTES = 36
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Size in pixels and perceptual hash of a picture that was written."""
+
+    width: int
+    height: int
+    perceptual_hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +112,8 @@ class Stills:
             return frame
         return self._scaled(frame, "yuv420p")
 
-    def write_jpeg(self, frame: av.VideoFrame, path: Path) -> tuple[int, int]:
-        """Write the upright picture and return its width and height."""
+    def write_jpeg(self, frame: av.VideoFrame, path: Path) -> Written:
+        """Write the upright picture and tell what it is like."""
         picture = np.asarray(self._scaled(frame, "bgr24").to_ndarray(), np.uint8)
         picture = self.upright.apply(picture)
         if self._transfer in (TRC_PQ, TRC_HLG):
@@ -112,7 +122,7 @@ class Stills:
         if not done:
             raise OSError(f"cannot encode {path.name}")
         path.write_bytes(data.tobytes())
-        return picture.shape[1], picture.shape[0]
+        return Written(picture.shape[1], picture.shape[0], perceptual_hash(picture))
 
     def _scaled(self, frame: av.VideoFrame, pixels: str) -> av.VideoFrame:
         same = self._size == (frame.width, frame.height)

@@ -64,7 +64,10 @@ class MediaInfo:
 
 @dataclass(frozen=True, slots=True)
 class FoundKeyframe:
-    """A JPEG of one frame, at most 640 pixels on its long side; rank 0 is the best frame."""
+    """A JPEG of one frame, at most 640 pixels on its long side; rank 0 is the best frame.
+
+    perceptual_hash: see worker.media.likeness.
+    """
 
     at_ms: int
     rank: int
@@ -72,6 +75,7 @@ class FoundKeyframe:
     path: Path
     width: int
     height: int
+    perceptual_hash: str
 
 
 @dataclass(frozen=True, slots=True)

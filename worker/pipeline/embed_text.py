@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 
-from scenebook import metrics
-from scenebook.db import scenes, spaces
-from scenebook.db.spaces import SceneVector
-from scenebook.encoders.protocols import TextEncoder
-from scenebook.errors import ModelUnavailable
+from scenebook import metrics, text_vectors
+from scenebook.db import scenes
+from scenebook.embedding import SceneResult, SpaceResults, SpacesChanged, store
+from scenebook.errors import ModelUnavailable, ScenebookError
 from scenebook.model import Channel, ChannelState, ChannelStatus, EmbeddingSpace, Scene
+from scenebook.space_models import Models, Target, TextEncoders, targets
+from scenebook.text_vectors import text_of
 from worker.pipeline.batches import batches
 from worker.pipeline.claim import Claim
 from worker.pipeline.failpoints import failpoint
@@ -24,118 +22,106 @@ from worker.pipeline.tools import Tools
 
 log = structlog.get_logger(__name__)
 
+TEXTS = (Channel.TRANSCRIPT, Channel.VISUAL, Channel.SUMMARY)
 
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """One channel of one scene: its text in pieces that fit the model, and a vector for each."""
 
-    scene: Scene
-    channel: Channel
-    pieces: Sequence[str]
-    vectors: Sequence[NDArray[np.float32]]
+@dataclass(frozen=True, slots=True, eq=False)
+class _Work:
+    """What embeds the texts of one job."""
+
+    tools: Tools
+    claim: Claim
+    texts: TextEncoders
 
 
 def embed_text(tools: Tools, claim: Claim) -> None:
     """Embed every text of the job's scenes that has no vector yet."""
-    claim.on_stop(tools.encoders.kill)
-    with tools.texts(owner_id=claim.job.owner_id) as encoder:
+    claim.on_stop(tools.models.kill)
+    with closing(TextEncoders(tools.db, owner_id=claim.job.owner_id)) as texts:
+        work = _Work(tools, claim, texts)
         for batch in batches(tools, claim):
-            try:
-                _embed(tools, claim, encoder, batch)
-            except ModelUnavailable as error:
-                log.warning("text_embedding_unavailable", error=str(error))
-                _give_up(claim, batch, str(error))
+            for channel in TEXTS:
+                waiting = list(_waiting(batch, channel))
+                _say_empty(claim, channel, [one for one in waiting if not text_of(one, channel)])
+                full = [one for one in waiting if text_of(one, channel)]
+                while full and not _embed(work, channel, full):
+                    log.info("active_space_changed", channel=channel)
     with claim.commit():
         pass
 
 
-def _waiting(scene: Scene) -> Iterator[tuple[Channel, str]]:
-    """The channels whose text, or its absence, has still to be recorded.
+def _waiting(batch: Sequence[Scene], channel: Channel) -> Iterator[Scene]:
+    """The scenes whose text in a channel, or its absence, has still to be recorded.
 
     A channel without text that is not `pending` says already why it has none.
     """
-    texts = {
-        Channel.TRANSCRIPT: scene.transcript,
-        Channel.VISUAL: scene.description,
-        Channel.SUMMARY: scene.summary,
-    }
-    for state in scene.channels:
-        if state.channel in texts and state.status is not ChannelStatus.OK:
-            text = texts[state.channel] or ""
-            if text or state.status is ChannelStatus.PENDING:
-                yield state.channel, text
+    for scene in batch:
+        for state in scene.channels:
+            if state.channel is channel and (
+                state.status is ChannelStatus.PENDING
+                or (state.status is not ChannelStatus.OK and text_of(scene, channel))
+            ):
+                yield scene
 
 
-def _embed(tools: Tools, claim: Claim, encoder: TextEncoder, batch: Sequence[Scene]) -> None:
-    """One call of the model for the whole batch, then one transaction."""
-    waiting = [(scene, channel, text) for scene in batch for channel, text in _waiting(scene)]
-    used = {channel: encoder.text_space(channel) for _, channel, text in waiting if text}
+def _say_empty(claim: Claim, channel: Channel, batch: Sequence[Scene]) -> None:
+    if batch:
+        states = [(scene.id, ChannelState(channel, ChannelStatus.EMPTY)) for scene in batch]
+        with claim.checkpoint() as tx:
+            scenes.set_channels(tx, states, owner_id=claim.job.owner_id)
+        metrics.SCENE_CHANNELS.labels(channel.value, ChannelStatus.EMPTY.value).inc(len(batch))
+
+
+def _embed(work: _Work, channel: Channel, batch: Sequence[Scene]) -> bool:
+    """Embed in the active space and in the configured one; False if it must be done again."""
+    tools, claim = work.tools, work.claim
+    owner_id = claim.job.owner_id
+
+    def load(models: Models) -> EmbeddingSpace:
+        return work.texts.of(models).text_space(channel)
+
+    active, *beside = targets(tools.models, tools.db, channel, load, owner_id=owner_id)
     claim.moved()  # the model may have been downloaded just now
-    pieces = [encoder.text_pieces(text) if text else [] for _, _, text in waiting]
-    claim.moved()
-    vectors = iter(encoder.encode_texts([piece for of_one in pieces for piece in of_one]))
-    embedded = [
-        Embedded(scene, channel, of_one, list(islice(vectors, len(of_one))))
-        for (scene, channel, _), of_one in zip(waiting, pieces, strict=True)
-    ]
+    embedded = [SpaceResults(active.stored, _results(work, channel, active, batch))]
+    for target in beside:
+        claim.moved()
+        embedded.append(SpaceResults(target.stored, _best_effort(work, channel, target, batch)))
     failpoint("mid_inference", tools.settings)
-    _store(claim, embedded, used)
+    try:
+        with claim.checkpoint() as tx:
+            store(tx, channel, embedded, owner_id=owner_id)
+    except SpacesChanged:
+        return False
+    for one in embedded[0].results:
+        metrics.SCENE_CHANNELS.labels(channel.value, one.state.status.value).inc()
+    return True
 
 
-def _store(claim: Claim, embedded: Sequence[Embedded], used: dict[Channel, EmbeddingSpace]) -> None:
-    job = claim.job
-    states = [(one.scene.id, _state(one, used)) for one in embedded]
-    with claim.checkpoint() as tx:
-        for channel, space in used.items():
-            of_channel = [one for one in embedded if one.channel is channel]
-            spaces.replace_vectors(
-                tx,
-                owner_id=job.owner_id,
-                video_id=job.video_id,
-                generation=job.generation,
-                space_id=spaces.open_space(tx, space),
-                scene_ids=[one.scene.id for one in of_channel],
-                vectors=[
-                    SceneVector(one.scene.id, ordinal, vector)
-                    for one in of_channel
-                    for ordinal, vector in enumerate(one.vectors)
-                ],
+def _results(
+    work: _Work, channel: Channel, target: Target, batch: Sequence[Scene]
+) -> list[SceneResult]:
+    why = target.problem
+    if why is None and target.stored is not None:
+        try:
+            return text_vectors.embed_scenes(
+                work.texts.of(target.models),
+                target.stored.space,
+                batch,
+                moved=work.claim.moved,
             )
-        scenes.set_channels(tx, states, owner_id=job.owner_id)
-    for _, state in states:
-        metrics.SCENE_CHANNELS.labels(state.channel.value, state.status.value).inc()
+        except ModelUnavailable as error:
+            why = str(error)
+    log.warning("text_embedding_unavailable", error=why)
+    return text_vectors.refused(channel, batch, ChannelStatus.LOAD_ERROR, why or "")
 
 
-def _state(one: Embedded, used: dict[Channel, EmbeddingSpace]) -> ChannelState:
-    if not one.pieces:
-        return ChannelState(one.channel, ChannelStatus.EMPTY)
-    space = used[one.channel]
-    text = "\n".join(one.pieces)
-    return ChannelState(
-        one.channel,
-        ChannelStatus.OK,
-        None,
-        {
-            "model": space.model,
-            "dimensions": space.dimensions,
-            "pieces": len(one.pieces),
-            "input_length": len(text),
-            "input_hash": hashlib.sha256(text.encode()).hexdigest()[:16],
-        },
-    )
-
-
-def _give_up(claim: Claim, batch: Sequence[Scene], why: str) -> None:
-    """The model cannot be loaded: say so for every text, and keep the texts."""
-    states = [
-        (
-            scene.id,
-            ChannelState(channel, ChannelStatus.LOAD_ERROR, why)
-            if text
-            else ChannelState(channel, ChannelStatus.EMPTY),
-        )
-        for scene in batch
-        for channel, text in _waiting(scene)
-    ]
-    with claim.checkpoint() as tx:
-        scenes.set_channels(tx, states, owner_id=claim.job.owner_id)
+def _best_effort(
+    work: _Work, channel: Channel, target: Target, batch: Sequence[Scene]
+) -> list[SceneResult]:
+    """As _results, but no failure of a space that nobody searches may hurt the one they do."""
+    try:
+        return _results(work, channel, target, batch)
+    except ScenebookError as error:
+        work.claim.check()
+        log.warning("second_space_failed", space_id=target.stored and target.stored.id)
+        return text_vectors.refused(channel, batch, ChannelStatus.ERROR, str(error))

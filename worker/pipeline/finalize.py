@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -11,9 +9,8 @@ from uuid import UUID
 import jsonschema
 
 from scenebook import sidecar
-from scenebook.db import scenes, utterances, videos
-from scenebook.db.scenes import ChannelCount
-from scenebook.model import COMPLETE, Video, VideoStatus
+from scenebook.db import scenes, states, utterances, videos
+from scenebook.settling import settled
 from scenebook.storage import video_prefix
 from worker.pipeline.claim import Claim
 from worker.pipeline.tools import Tools
@@ -31,6 +28,10 @@ def finalize(tools: Tools, claim: Claim) -> None:
             part = dict(sidecars[first : first + SCENES])
             scenes.set_sidecars(tx, part, owner_id=job.owner_id, token=job.token)
             claim.moved()
+        # Another space may have become active since the sidecars were made.
+        states.refresh_sidecars(
+            tx, owner_id=job.owner_id, video_id=job.video_id, generation=job.generation
+        )
         video = videos.get(tx, owner_id=job.owner_id, video_id=job.video_id)
         counts = scenes.count_channels(
             tx, owner_id=job.owner_id, video_id=job.video_id, generation=job.generation
@@ -79,21 +80,3 @@ def _sidecars(tools: Tools, claim: Claim) -> list[tuple[UUID, dict[str, Any]]]:
 @cache
 def _validator() -> jsonschema.Draft202012Validator:
     return jsonschema.Draft202012Validator(sidecar.schema())
-
-
-def settled(video: Video, counts: Sequence[ChannelCount]) -> tuple[VideoStatus, str | None]:
-    """`ready` only if every channel of every scene has all it can have; else `partial`, and why."""
-    reasons = [] if video.damage is None else [video.damage]
-    missing: Counter[tuple[str, str]] = Counter()
-    why: dict[tuple[str, str], str | None] = {}
-    for one in counts:
-        if one.status not in COMPLETE:
-            missing[one.channel, one.status] += one.scenes
-            why[one.channel, one.status] = one.error
-    total = sum(one.scenes for one in counts if one.channel == counts[0].channel)
-    for (channel, status), scenes_missing in sorted(missing.items()):
-        detail = f": {why[channel, status]}" if why[channel, status] else ""
-        reasons.append(f"{channel} is {status} in {scenes_missing} of {total} scenes{detail}")
-    if not reasons:
-        return VideoStatus.READY, None
-    return VideoStatus.PARTIAL, " ".join(reason.rstrip(".") + "." for reason in reasons)

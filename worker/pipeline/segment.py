@@ -106,6 +106,7 @@ def _stored(
             quality=keyframe.quality,
             image_key=key,
             image_hash=image_hash,
+            perceptual_hash=keyframe.perceptual_hash,
         )
 
     with ThreadPoolExecutor(PICTURES_AT_ONCE) as pool:

@@ -16,10 +16,10 @@ import psutil
 from scenebook.db.engine import Database, Role
 from scenebook.db.paid_calls import PaidCallsOf
 from scenebook.encoders.client import Encoders
-from scenebook.encoders.protocols import TextEncoder
 from scenebook.errors import ConfigurationError
 from scenebook.remote import RemoteModels
 from scenebook.settings import Settings
+from scenebook.space_models import SpaceModels
 from scenebook.storage import Storage
 from worker.media.client import MediaChild
 from worker.media.types import MediaLimits
@@ -29,7 +29,10 @@ TEMPORARY = "scenebook-"
 
 @dataclass(frozen=True)
 class Tools:
-    """Database, storage, the two child processes, and the settings they were made from."""
+    """Database, storage, child processes, and the settings they were made from.
+
+    `encoders` has the configured models; `models` has those and the models of other spaces.
+    """
 
     settings: Settings
     db: Database
@@ -37,6 +40,7 @@ class Tools:
     storage: Storage
     media: MediaChild
     encoders: Encoders
+    models: SpaceModels
 
     @classmethod
     def make(cls, settings: Settings) -> Tools:
@@ -46,6 +50,9 @@ class Tools:
                 "DATABASE_URL is not set. Run `scenebook up`, which starts a database, or set it."
             )
         remove_abandoned()  # the process before this one may have been killed with a source copy
+        # Whether a scene gets a CLIP vector is decided owner by owner, by the stage.
+        clip_on = settings.model_copy(update={"clip_enabled": True})
+        encoders = Encoders(clip_on)
         return cls(
             settings=settings,
             db=Database(
@@ -54,8 +61,8 @@ class Tools:
             beats=Database(settings.database_url, role=Role.WORKER, pool_size=1),
             storage=Storage(settings.storage),
             media=MediaChild(MediaLimits.from_settings(settings)),
-            # Whether a scene gets a CLIP vector is decided owner by owner, by the stage.
-            encoders=Encoders(settings.model_copy(update={"clip_enabled": True})),
+            encoders=encoders,
+            models=SpaceModels(clip_on, encoders),
         )
 
     @contextmanager
@@ -67,18 +74,10 @@ class Tools:
         finally:
             models.close()
 
-    @contextmanager
-    def texts(self, *, owner_id: UUID) -> Iterator[TextEncoder]:
-        """The text model in force: in the inference child, or behind an API."""
-        if self.settings.text_embedding_provider == "openai":
-            with self.remote(owner_id=owner_id) as models:
-                yield models
-        else:
-            yield self.encoders
-
     def close(self) -> None:
         """End the child processes and the connections."""
         self.media.close()
+        self.models.close()
         self.encoders.close()
         self.db.close()
         self.beats.close()

@@ -1,90 +1,122 @@
-"""Visual CLIP: one vector for the best frame of each scene, or the reason why there is none."""
+"""Visual CLIP: vectors for the keyframes of each scene, or the reason why there is none."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
-from scenebook import metrics
+import structlog
+
+from scenebook import metrics, visual_vectors
 from scenebook.db import owners, scenes, spaces
-from scenebook.db.spaces import SceneVector
-from scenebook.encoders.client import ImageVector
-from scenebook.model import Channel, ChannelState, ChannelStatus, Scene
-from scenebook.storage import Storage
+from scenebook.embedding import SceneResult, SpaceResults, SpacesChanged, store
+from scenebook.errors import ScenebookError
+from scenebook.model import Channel, ChannelStatus, EmbeddingSpace, Scene
+from scenebook.space_models import Models, Target, targets
 from worker.pipeline.batches import batches
 from worker.pipeline.claim import Claim
 from worker.pipeline.failpoints import failpoint
 from worker.pipeline.tools import Tools
 
+log = structlog.get_logger(__name__)
+
 
 def visual_clip(tools: Tools, claim: Claim) -> None:
-    """Embed the best frame of every scene of the job's batch, committing as it goes."""
+    """Embed the keyframes of every scene of the job's batch, committing as it goes."""
     job = claim.job
     with tools.db.transaction(owner_id=job.owner_id) as tx:
         enabled = owners.clip_enabled(
             tx, owner_id=job.owner_id, default=tools.settings.clip_enabled
         )
-    claim.on_stop(tools.encoders.kill)
+    claim.on_stop(tools.models.kill)
     for batch in batches(tools, claim):
-        if enabled:
-            restarts = tools.encoders.restarts
-            vectors = tools.encoders.encode_images([_picture(tools.storage, s) for s in batch])
-            metrics.ENCODER_RESTARTS.inc(tools.encoders.restarts - restarts)
-        else:
-            vectors = [ImageVector(ChannelStatus.DISABLED, None, None, None) for _ in batch]
-        failpoint("mid_inference", tools.settings)
-        _store(tools, claim, batch, vectors)
+        if not enabled:
+            _disable(tools, claim, batch)
+            continue
+        while not _embed(tools, claim, batch):
+            log.info("active_space_changed", channel=Channel.VISUAL_CLIP)
     with claim.commit():
         pass
 
 
-def _picture(storage: Storage, scene: Scene) -> bytes | None:
-    """The best frame as JPEG; None if the scene has none, or it is no longer stored."""
-    if not scene.keyframes:
-        return None
-    try:
-        return storage.get(scene.keyframes[0].image_key)
-    except FileNotFoundError:
-        return None
-
-
-def _store(
-    tools: Tools, claim: Claim, batch: Sequence[Scene], vectors: Sequence[ImageVector]
-) -> None:
-    job = claim.job
-    ok = [
-        (scene, one.vector)
-        for scene, one in zip(batch, vectors, strict=True)
-        if one.vector is not None
-    ]
-    space = tools.encoders.image_space() if ok else None
-    states = []
-    for scene, one in zip(batch, vectors, strict=True):
-        best = scene.keyframes[0] if scene.keyframes else None
-        metadata = tools.encoders.image_metadata(
-            one,
-            frame_path=None if best is None else best.image_key,
-            frame_quality=None if best is None else best.quality,
-            created_at=datetime.now(UTC),
-        )
-        states.append(
-            (scene.id, ChannelState(Channel.VISUAL_CLIP, one.status, one.error, metadata))
-        )
-        metrics.SCENE_CHANNELS.labels(Channel.VISUAL_CLIP.value, one.status.value).inc()
-        if one.inference_time_ms is not None:
-            metrics.CLIP_SECONDS.observe(one.inference_time_ms / 1000)
+def _disable(tools: Tools, claim: Claim, batch: Sequence[Scene]) -> None:
+    """Say that CLIP is off; vectors from before it was go in every space."""
+    configured = tools.models.configured
+    results = visual_vectors.refused(
+        configured.settings, configured.encoders, batch, ChannelStatus.DISABLED, None
+    )
     with claim.checkpoint() as tx:
-        if space is not None:
-            spaces.replace_vectors(
-                tx,
-                owner_id=job.owner_id,
-                video_id=job.video_id,
-                generation=job.generation,
-                space_id=spaces.open_space(tx, space),
-                scene_ids=[scene.id for scene in batch],
-                vectors=[
-                    SceneVector(scene.id, 0, vector, scene.keyframes[0].at_ms)
-                    for scene, vector in ok
-                ],
-            )
-        scenes.set_channels(tx, states, owner_id=job.owner_id)
+        scenes.set_channels(
+            tx, [(one.scene.id, one.state) for one in results], owner_id=claim.job.owner_id
+        )
+    _measure(results)
+
+
+def _embed(tools: Tools, claim: Claim, batch: Sequence[Scene]) -> bool:
+    """Embed one batch in the active space and in the configured one; False if it must be redone."""
+    job, restarts = claim.job, tools.models.restarts
+    active, *beside = targets(
+        tools.models, tools.db, Channel.VISUAL_CLIP, _load, owner_id=job.owner_id
+    )
+    embedded = [SpaceResults(active.stored, _results(tools, claim, active, batch))]
+    for target in beside:
+        claim.moved()
+        embedded.append(SpaceResults(target.stored, _best_effort(tools, claim, target, batch)))
+    metrics.ENCODER_RESTARTS.inc(tools.models.restarts - restarts)
+    failpoint("mid_inference", tools.settings)
+    try:
+        with claim.checkpoint() as tx:
+            store(tx, Channel.VISUAL_CLIP, embedded, owner_id=job.owner_id)
+    except SpacesChanged:
+        return False
+    _measure(embedded[0].results)
+    return True
+
+
+def _load(models: Models) -> EmbeddingSpace:
+    return models.encoders.image_space()
+
+
+def _results(
+    tools: Tools, claim: Claim, target: Target, batch: Sequence[Scene]
+) -> list[SceneResult]:
+    settings, encoders = target.models.settings, target.models.encoders
+    if target.problem is not None or target.stored is None:
+        return visual_vectors.refused(
+            settings, encoders, batch, ChannelStatus.LOAD_ERROR, target.problem
+        )
+    owner_id = claim.job.owner_id
+    with tools.db.transaction(owner_id=owner_id) as tx:
+        known = spaces.known_vectors(
+            tx,
+            owner_id=owner_id,
+            space_id=target.stored.id,
+            image_hashes=visual_vectors.image_hashes(settings, batch),
+            asking=[scene.id for scene in batch],
+        )
+    return visual_vectors.embed_scenes(settings, encoders, tools.storage, batch, known=known)
+
+
+def _best_effort(
+    tools: Tools, claim: Claim, target: Target, batch: Sequence[Scene]
+) -> list[SceneResult]:
+    """As _results, but no failure of a space that nobody searches may hurt the one they do."""
+    try:
+        return _results(tools, claim, target, batch)
+    except ScenebookError as error:
+        claim.check()
+        log.warning("second_space_failed", space_id=target.stored and target.stored.id)
+        return visual_vectors.refused(
+            target.models.settings,
+            target.models.encoders,
+            batch,
+            ChannelStatus.ERROR,
+            str(error),
+        )
+
+
+def _measure(results: Sequence[SceneResult]) -> None:
+    for one in results:
+        metrics.SCENE_CHANNELS.labels(Channel.VISUAL_CLIP.value, one.state.status.value).inc()
+        time_ms = one.state.metadata.get("inference_time_ms")
+        if time_ms is not None:
+            metrics.CLIP_SECONDS.observe(time_ms / 1000)

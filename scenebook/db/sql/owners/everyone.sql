@@ -1,0 +1,1 @@
+select id from public.owners order by id

@@ -1,0 +1,3 @@
+update public.embedding_spaces
+set status = 'active', activated_at = now(), retired_at = null
+where id = :id

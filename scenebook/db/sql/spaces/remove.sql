@@ -1,0 +1,1 @@
+delete from public.embedding_spaces where id = :id and status <> 'active'

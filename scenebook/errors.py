@@ -11,6 +11,7 @@ ScenebookError
 ├── QuotaExceeded            the owner's limit is reached
 ├── Unavailable              a service or model cannot be reached now; retried
 │   └── ModelUnavailable     the model's weights or package cannot be loaded
+├── ExportRefused            an exported model does not answer as the original does
 ├── DeadlineExceeded         a promised time bound was reached
 ├── ChildDied                a child process ended, was killed or broke the protocol
 ├── JobLost                  another worker owns the job now; stop and write nothing
@@ -98,6 +99,13 @@ class ModelUnavailable(Unavailable):
     """The model cannot be loaded."""
 
     code = "model_unavailable"
+
+
+class ExportRefused(ScenebookError):
+    """The exported model does not answer as the original does."""
+
+    status = 422
+    code = "export_refused"
 
 
 class DeadlineExceeded(ScenebookError):

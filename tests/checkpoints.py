@@ -95,7 +95,7 @@ def resolve_activations(directory: Path, weights: Path) -> dict[str, Any]:
             )  # fmt: skip
         except ModelUnavailable as error:
             return str(error)
-        return type(model._model.visual.transformer.resblocks[0].mlp.gelu).__name__
+        return type(model.model.visual.transformer.resblocks[0].mlp.gelu).__name__
 
     return {
         "small quick": activation("small", "quick"),

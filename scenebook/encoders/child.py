@@ -105,15 +105,15 @@ class Inference:
 def _load_clip(options: Message) -> Any:
     if options["model_name"] == FAKE:
         return FakeClip()
-    from scenebook.encoders.clip import ClipModel
+    from scenebook.encoders.runtimes import load_clip
 
-    return ClipModel(**options)
+    return load_clip(**options)
 
 
 def _load_text(options: Message) -> Any:
-    from scenebook.encoders.text import load_text_model
+    from scenebook.encoders.runtimes import load_text
 
-    return load_text_model(**options)
+    return load_text(**options)
 
 
 def _load_speech(options: Message) -> Any:

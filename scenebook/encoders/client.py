@@ -15,7 +15,7 @@ from scenebook.encoders.fake import FakeText
 from scenebook.encoders.images import ImageEncoder, ImageVector, unit_vector
 from scenebook.encoders.inference import InferenceChild
 from scenebook.encoders.metadata import visual_clip_metadata
-from scenebook.encoders.spaces import LoadedModel
+from scenebook.encoders.spaces import Calibration, LoadedModel
 from scenebook.errors import ConfigurationError, ModelUnavailable, ScenebookError
 from scenebook.model import Channel, EmbeddingSpace, Utterance, UtteranceSource
 from scenebook.settings import Settings
@@ -53,6 +53,10 @@ class Encoders:
         """The space of CLIP's vectors; loads the model unless it was loaded before."""
         loaded = self._inference.known("clip") or self._loaded_clip()
         return loaded.space(Channel.VISUAL_CLIP)
+
+    def image_calibration(self) -> Calibration:
+        """How similarities in the space of CLIP's vectors become probabilities; loads the model."""
+        return (self._inference.known("clip") or self._loaded_clip()).calibration
 
     def encode_images(self, images: Sequence[bytes | None]) -> list[ImageVector]:
         """A vector or a reason for each encoded picture (None: the scene has no frame).

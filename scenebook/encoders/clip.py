@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from scenebook.encoders.pictures import reduce_short_side
-from scenebook.encoders.spaces import LoadedModel, identity
+from scenebook.encoders.checkpoints import ClipSource, clip_source
+from scenebook.encoders.preprocessing import Fit, Preprocessing
+from scenebook.encoders.spaces import Calibration, LoadedModel
 from scenebook.encoders.torchvision_operators import declare_missing_operators
 from scenebook.errors import ModelUnavailable
 
@@ -38,7 +39,8 @@ class ClipModel:
     """One loaded open_clip model; vectors are float32, one row an input, of norm 1.
 
     pretrained is a weights tag, a checkpoint file for the architecture model_name, or a directory
-    with `open_clip_config.json` and weights, which then names the architecture itself.
+    with `open_clip_config.json` and weights, which then names the architecture itself; model_name
+    `figures` is the checkpoint that is shipped. fit is how pictures of another shape are fitted.
     max_image_size bounds the SHORT side of a picture before the model's own transform, never below
     the model's input size. Raises ModelUnavailable with what to do.
     """
@@ -52,12 +54,12 @@ class ClipModel:
         cache_dir: str,
         max_image_size: int,
         threads: int,
+        fit: Fit = "crop",
     ) -> None:
         try:
             declare_missing_operators()
             import open_clip
             import torch
-            from open_clip.transform import PreprocessCfg, image_transform_v2
         except ImportError as error:
             raise ModelUnavailable(
                 f"CLIP needs the packages of the extra 'clip' ({error}): pip install "
@@ -66,44 +68,45 @@ class ClipModel:
         self._torch = torch
         torch.set_num_threads(threads)
         self._device = _present(device)
-        checkpoint = Path(pretrained)
-        name = f"local-dir:{checkpoint}" if checkpoint.is_dir() else model_name
-        self._model = _create(name, pretrained, device=self._device, cache_dir=cache_dir)
-        self._tokenizer = open_clip.get_tokenizer(name)
-        preprocessing: dict[str, Any] = self._model.visual.preprocess_cfg
-        self._transform = image_transform_v2(PreprocessCfg(**preprocessing), is_train=False)
-        size = preprocessing["size"]
-        input_size = min(size) if isinstance(size, (tuple, list)) else int(size)
-        self._short_side = max(max_image_size, input_size)
-        dimensions, input_s = self._measure(input_size)
+        source = clip_source(model_name, pretrained)
+        self.model = create_model(source, device=self._device, cache_dir=cache_dir)
+        self.tokenizer = open_clip.get_tokenizer(source.name)
+        self.configuration: dict[str, Any] = dict(self.model.visual.preprocess_cfg)
+        self.preprocessing = Preprocessing.of(
+            self.configuration, fit=fit, max_image_size=max_image_size
+        )
+        dimensions, input_s = self._measure()
+        known = source.calibration or Calibration(self.model.logit_scale.exp().item())
         self.loaded = LoadedModel(
-            model=checkpoint.name if checkpoint.is_dir() else model_name,
-            weights=_weights(name, checkpoint),
-            revision=_revision(preprocessing, input_size, self._short_side),
+            model=source.model,
+            weights=source.weights,
+            revision=self.preprocessing.revision,
             dimensions=dimensions,
             device=self._device,
             input_s=input_s,
+            logit_scale=known.logit_scale,
+            labels=known.labels,
+            calibrated=known.calibrated,
         )
 
     def encode(self, pictures: Sequence[Image.Image]) -> NDArray[np.float32]:
         """(n, dimensions) image vectors of upright RGB pictures."""
-        batch = self._torch.stack(
-            [self._transform(reduce_short_side(picture, self._short_side)) for picture in pictures]
-        )
+        batch = self._torch.from_numpy(self.preprocessing.batch(pictures))
         with self._torch.inference_mode():
-            vectors = self._model.encode_image(batch.to(self._device), normalize=True)
+            vectors = self.model.encode_image(batch.to(self._device), normalize=True)
         return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
 
     def encode_words(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, dimensions) vectors of the text tower, comparable with image vectors."""
         with self._torch.inference_mode():
-            tokens = self._tokenizer(list(texts)).to(self._device)
-            vectors = self._model.encode_text(tokens, normalize=True)
+            tokens = self.tokenizer(list(texts)).to(self._device)
+            vectors = self.model.encode_text(tokens, normalize=True)
         return np.asarray(vectors.float().cpu().numpy(), dtype=np.float32)
 
-    def _measure(self, input_size: int) -> tuple[int, float]:
+    def _measure(self) -> tuple[int, float]:
         """Dimensions, and seconds of one picture; the first call, a warm-up, is not counted."""
-        grey = Image.new("RGB", (input_size, input_size), (128, 128, 128))
+        size = (self.preprocessing.width, self.preprocessing.height)
+        grey = Image.new("RGB", size, (128, 128, 128))
         dimensions = self.encode([grey]).shape[1]
         began = time.perf_counter()
         self.encode([grey])
@@ -119,16 +122,14 @@ def _present(device: str) -> str:
     return device
 
 
-def _weights(name: str, checkpoint: Path) -> str:
-    """A tag of open_clip's table as it is; a local checkpoint by its content."""
-    if name.startswith("hf-hub:"):
-        return "hub"  # the name says which; CLIP_PRETRAINED is not used
-    return identity(checkpoint) if checkpoint.exists() else str(checkpoint)
+def create_model(source: ClipSource, *, device: str, cache_dir: str, weights: bool = True) -> Any:
+    """open_clip's model with the activation its weights were trained with; random without weights.
 
-
-def _create(name: str, pretrained: str, *, device: str, cache_dir: str) -> Any:
+    Raises ModelUnavailable with what to do.
+    """
     import open_clip
 
+    name, pretrained = source.name, source.pretrained
     # `local-dir:` and `hf-hub:` bring their own configuration, and a file is in no table.
     in_table = ":" not in name and not Path(pretrained).is_file()
     try:
@@ -136,11 +137,12 @@ def _create(name: str, pretrained: str, *, device: str, cache_dir: str) -> Any:
             warnings.filterwarnings("error", message="QuickGELU mismatch")
             model = open_clip.create_model(
                 name,
-                pretrained=None if ":" in name else pretrained,
+                pretrained=pretrained if weights and ":" not in name else None,
+                load_weights=weights,
                 device=device,
                 cache_dir=cache_dir,
                 force_quick_gelu=in_table and uses_quick_gelu(name, pretrained),
-                require_pretrained=True,
+                require_pretrained=weights,
             )
     # open_clip, torch, safetensors and the hub raise whatever they like for bad or absent weights.
     except Exception as error:
@@ -150,12 +152,3 @@ def _create(name: str, pretrained: str, *, device: str, cache_dir: str) -> Any:
             "downloaded, which needs the network."
         ) from error
     return model.eval()
-
-
-def _revision(preprocessing: dict[str, Any], input_size: int, short_side: int) -> str:
-    """Names the preprocessing, as "shortest-224-bicubic-centre-crop"."""
-    revision = f"{preprocessing['resize_mode']}-{input_size}-{preprocessing['interpolation']}"
-    if preprocessing["resize_mode"] == "shortest":
-        revision += "-centre-crop"
-    # A first reduction to the model's own size is the same operation; to another size it is not.
-    return revision if short_side == input_size else f"{revision}-from-{short_side}"

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import structlog
 
 from scenebook.children import Child
+from scenebook.encoders.exports import exports_dir
 from scenebook.encoders.spaces import LoadedModel
 from scenebook.errors import ChildDied, DeadlineExceeded, ModelUnavailable, ScenebookError
 from scenebook.settings import Settings
@@ -30,6 +31,7 @@ ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_VERBOSITY": "error",
     "TQDM_DISABLE": "1",
 }
 # A model that cannot be loaded is tried again after this, then after twice as long, and so on.
@@ -55,7 +57,7 @@ class _Model:
         self.backoff_s = min(2 * self.backoff_s, LONGEST_BACKOFF_S)
 
     def succeeded(self, reply: dict[str, Any], pid: int | None) -> None:
-        self.loaded = LoadedModel(**reply) if reply else None
+        self.loaded = LoadedModel.from_message(reply) if reply else None
         self.pid = pid
         self.backoff_s = FIRST_BACKOFF_S
 
@@ -106,7 +108,8 @@ class InferenceChild:
                 raise ModelUnavailable(model.reason) from error
             model.succeeded(reply, self._child.pid)
             load_s = round(time.monotonic() - began, 2)
-            log.info("model_loaded", kind=kind, load_s=load_s, **reply)
+            known = {name: value for name, value in reply.items() if name != "labels"}
+            log.info("model_loaded", kind=kind, load_s=load_s, **known)
             return model.loaded
 
     def known(self, kind: Kind) -> LoadedModel | None:
@@ -147,26 +150,36 @@ def cores() -> int:
     return available if quota == "max" else max(1, min(available, int(quota) // int(period)))
 
 
+def model_options(settings: Settings, kind: Kind, *, threads: int) -> dict[str, Any]:
+    """What the child needs to load a model: the settings that it cannot read itself."""
+    runtime = {
+        "runtime": settings.encoder_runtime,
+        "exports_dir": str(exports_dir(settings)),
+        "threads": threads,
+    }
+    if kind == "clip":
+        return runtime | {
+            "model_name": settings.clip_model_name,
+            "pretrained": settings.clip_pretrained,
+            "device": settings.clip_device,
+            "cache_dir": str(settings.clip_cache_dir),
+            "max_image_size": settings.clip_max_image_size,
+            "fit": settings.clip_fit,
+        }
+    if kind == "text":
+        return runtime | {"name": settings.text_embedding_model}
+    return {"name": settings.whisper_model, "threads": threads}
+
+
 def _models(settings: Settings, threads: int) -> dict[Kind, _Model]:
+    limits_s: dict[Kind, float] = {
+        "clip": settings.clip_load_timeout_s,
+        "text": settings.text_embedding_load_timeout_s,
+        "speech": settings.whisper_load_timeout_s,
+    }
     return {
-        "clip": _Model(
-            {
-                "model_name": settings.clip_model_name,
-                "pretrained": settings.clip_pretrained,
-                "device": settings.clip_device,
-                "cache_dir": str(settings.clip_cache_dir),
-                "max_image_size": settings.clip_max_image_size,
-                "threads": threads,
-            },
-            settings.clip_load_timeout_s,
-        ),
-        "text": _Model(
-            {"name": settings.text_embedding_model, "threads": threads},
-            settings.text_embedding_load_timeout_s,
-        ),
-        "speech": _Model(
-            {"name": settings.whisper_model, "threads": threads}, settings.whisper_load_timeout_s
-        ),
+        kind: _Model(model_options(settings, kind, threads=threads), limit_s)
+        for kind, limit_s in limits_s.items()
     }
 
 

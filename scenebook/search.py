@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
 from uuid import UUID
 
 import numpy as np
@@ -13,184 +13,261 @@ import structlog
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from scenebook.db import scenes, spaces, videos
+from scenebook.db import spaces
 from scenebook.db.engine import Database
 from scenebook.db.search import search_scenes
-from scenebook.encoders.client import Encoders
-from scenebook.encoders.protocols import TextEncoder
+from scenebook.db.spaces import StoredSpace, active_space
+from scenebook.db.values import clean_text
 from scenebook.errors import InvalidQuery, ScenebookError
-from scenebook.model import Channel, EmbeddingSpace, Match
+from scenebook.hits import Hit, Reason, SearchAnswer, fuse, hits_of
+from scenebook.model import Channel
+
+__all__ = [
+    "Hit",
+    "Query",
+    "QueryEncoder",
+    "Reason",
+    "SearchAnswer",
+    "Thresholds",
+    "fuse",
+    "search",
+    "search_text",
+    "thresholds_of",
+]
 
 log = structlog.get_logger(__name__)
 
-# Rank constant of reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009.
-RRF_K = 60
-# Least similarity by channel. CLIP's text-to-image cosines lie around 0.2 to 0.35.
+Vector = NDArray[np.float32]
+
+# Least similarity of a text query by channel. CLIP's text-to-image cosines lie around 0.2 to 0.35
+# (DESIGN section 8); a space whose calibration has `thresholds` says better.
 THRESHOLDS: Mapping[Channel, float] = {
     Channel.VISUAL_CLIP: 0.2,
     Channel.TRANSCRIPT: 0.25,
     Channel.VISUAL: 0.25,
     Channel.SUMMARY: 0.25,
 }
+# CLIP's image-to-image cosines of like pictures lie around 0.7 to 1 (DESIGN section 8).
+IMAGE_THRESHOLD = 0.7
 CANDIDATES = 50
 MAX_QUERY_LENGTH = 2000
+# Another space may become the active one while a query is encoded; a third time is no accident.
+TRIES = 3
+MOVED = "Its space was changed while it was asked. Search again."
+# A text and a picture whose weighted sum is shorter say opposite things.
+SHORTEST_SUM = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
-    """Why a scene is a hit: its 1-based rank and its cosine similarity in one channel."""
+class Query:
+    """What to look for: a text, an encoded picture, or both.
 
-    channel: Channel
-    rank: int
-    similarity: float
-    matched_ms: int | None = None
+    The weights say how much each of the two counts where both are compared, in visual_clip; only
+    their ratio matters.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """A scene as an answer to a query; `score` is the fused number, comparable in one answer."""
-
-    scene_id: UUID
-    video_id: UUID
-    title: str
-    scene_index: int
-    start_ms: int
-    end_ms: int
-    score: float
-    reasons: tuple[Reason, ...]
-    transcript: str | None = None
-    description: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SearchAnswer:
-    """The hits, and every channel that was asked for and could not answer, with the reason."""
-
-    hits: tuple[Hit, ...]
-    degraded: Mapping[Channel, str]
+    text: str | None = None
+    image: bytes | None = None
+    text_weight: float = 0.5
+    image_weight: float = 0.5
 
 
 class QueryEncoder(Protocol):
-    """Turns a text query into a vector of one channel's space."""
+    """Turns queries into vectors of norm 1 of a given space, with the model of that space.
 
-    def __call__(self, channel: Channel, text: str) -> tuple[EmbeddingSpace, NDArray[np.float32]]:
-        """The space and the vector, of norm 1."""
+    Raises InvalidQuery for a picture that cannot be used, another ScenebookError if the model
+    cannot answer.
+    """
+
+    def encode_text(self, stored: StoredSpace, text: str) -> Vector:
+        """The vector of a text in a space of any channel."""
+
+    def encode_image(self, stored: StoredSpace, image: bytes) -> Vector:
+        """The vector of an encoded picture in a space of visual_clip."""
 
 
-def query_encoder(encoders: Encoders, texts: TextEncoder) -> QueryEncoder:
-    """Encode with CLIP's text tower for pictures and with the text model for words."""
+class Thresholds(NamedTuple):
+    """The least similarity that counts in a space, by the kind of query; -1 to 1."""
 
-    def encode(channel: Channel, text: str) -> tuple[EmbeddingSpace, NDArray[np.float32]]:
-        if channel is Channel.VISUAL_CLIP:
-            return encoders.image_space(), encoders.encode_query_image_text([text])[0]
-        return texts.text_space(channel), texts.encode_texts([text])[0]
+    text: float
+    image: float
 
-    return encode
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A query in one space: its vector, and the least similarity of a match."""
+
+    vector: Vector
+    threshold: float
+
+
+def search(
+    db: Database,
+    encoder: QueryEncoder,
+    *,
+    owner_id: UUID,
+    query: Query,
+    channels: Sequence[Channel],
+    limit: int = 10,
+    video_id: UUID | None = None,
+    threshold: float | None = None,
+    weights: Mapping[Channel, float] | None = None,
+) -> SearchAnswer:
+    """The owner's scenes that answer a query, best first, in the active space of each channel.
+
+    A picture is compared in visual_clip; the other channels use the text alone. A channel that
+    cannot answer is named in `degraded`; the others still do. threshold: least cosine similarity in
+    every channel; None: what suits the space and the kind of query. weights: of the channels in
+    the fusion, 0 for those not named; None: all alike. Raises InvalidQuery.
+    """
+    query = _checked(query, channels, limit=limit, threshold=threshold)
+    asked: dict[int, _Asked] = {}
+    failed: dict[Channel, str] = {}
+    for _ in range(TRIES):
+        with db.transaction(owner_id=owner_id) as tx:
+            active = _active(tx, channels)
+        for channel, stored in active.items():
+            if stored.id in asked or channel in failed:
+                continue
+            try:
+                asked[stored.id] = _encoded(encoder, stored, query)
+            except InvalidQuery:
+                raise
+            except ScenebookError as error:
+                failed[channel] = str(error)
+                log.warning("search_degraded", channel=channel, code=error.code)
+        with db.transaction(owner_id=owner_id) as tx:
+            if _active(tx, channels) != active:
+                continue
+            matches = {
+                channel: search_scenes(
+                    tx,
+                    owner_id=owner_id,
+                    channel=channel,
+                    query=found.vector,
+                    threshold=found.threshold if threshold is None else threshold,
+                    limit=max(limit, CANDIDATES),
+                    space_id=stored.id,
+                    video_id=video_id,
+                )
+                for channel, stored in active.items()
+                if (found := asked.get(stored.id)) is not None
+            }
+            hits = hits_of(tx, fuse(matches, weights)[:limit], owner_id=owner_id)
+            return SearchAnswer(hits, _missed(tx, channels, active, owner_id=owner_id) | failed)
+    return SearchAnswer((), dict.fromkeys(channels, MOVED))
 
 
 def search_text(
     db: Database,
-    encode: QueryEncoder,
+    encoder: QueryEncoder,
     *,
     owner_id: UUID,
     text: str,
     channels: Sequence[Channel],
     limit: int = 10,
-    video_id: UUID | None = None,
-    thresholds: Mapping[Channel, float] = THRESHOLDS,
+    threshold: float | None = None,
 ) -> SearchAnswer:
-    """The owner's scenes that answer a text, best first.
+    """The owner's scenes that answer a text, best first."""
+    return search(
+        db,
+        encoder,
+        owner_id=owner_id,
+        query=Query(text),
+        channels=channels,
+        limit=limit,
+        threshold=threshold,
+    )
 
-    A channel that cannot answer is named in `degraded`; the others still do.
-    """
-    if not text.strip():
+
+def checked_limits(*, limit: int, threshold: float | None) -> None:
+    """Raise InvalidQuery for a limit or a threshold that cannot be meant."""
+    if not 1 <= limit <= 1000:
+        raise InvalidQuery("The limit must be between 1 and 1000.")
+    if threshold is not None and not -1 <= threshold <= 1:
+        raise InvalidQuery("The threshold is a cosine similarity, between -1 and 1.")
+
+
+def thresholds_of(stored: StoredSpace) -> Thresholds:
+    """What counts as a match in a space: as it was measured there, else what is usual."""
+    measured = stored.calibration.get("thresholds", {})
+    return Thresholds(
+        text=measured.get("text", THRESHOLDS[stored.space.channel]),
+        image=measured.get("image", IMAGE_THRESHOLD),
+    )
+
+
+def nothing_embedded(channel: Channel) -> str:
+    """Why a channel without an active space cannot answer."""
+    return f"Nothing is embedded in {channel} yet."
+
+
+def _checked(
+    query: Query, channels: Sequence[Channel], *, limit: int, threshold: float | None
+) -> Query:
+    checked_limits(limit=limit, threshold=threshold)
+    text = clean_text(query.text or "", limit=MAX_QUERY_LENGTH + 1)
+    if not text.strip() and query.image is None:
         raise InvalidQuery("The query is empty. Say what to look for.")
     if len(text) > MAX_QUERY_LENGTH:
         raise InvalidQuery(f"The query is longer than {MAX_QUERY_LENGTH} characters.")
-    if not 1 <= limit <= 1000:
-        raise InvalidQuery("The limit must be between 1 and 1000.")
-    encoded: dict[Channel, tuple[EmbeddingSpace, NDArray[np.float32]]] = {}
-    degraded: dict[Channel, str] = {}
-    for channel in channels:
-        try:
-            encoded[channel] = encode(channel, text)
-        except ScenebookError as error:
-            degraded[channel] = str(error)
-            log.warning("search_degraded", channel=channel, code=error.code)
-    matches: dict[Channel, list[Match]] = {}
-    with db.transaction(owner_id=owner_id) as tx:
-        for channel, (space, vector) in encoded.items():
-            space_id = spaces.find_space(tx, space)
-            elsewhere = spaces.count_elsewhere(
-                tx, owner_id=owner_id, channel=channel, space_id=space_id
-            )
-            if elsewhere:
-                degraded[channel] = (
-                    f"{elsewhere} scenes are embedded with another model than {space.model}; "
-                    f"`scenebook retry VIDEO --channel {channel}` embeds them with this one."
-                )
-            if space_id is None:
-                degraded.setdefault(channel, f"Nothing is embedded with {space.model} yet.")
-                continue
-            matches[channel] = search_scenes(
-                tx,
-                owner_id=owner_id,
-                channel=channel,
-                query=vector,
-                threshold=thresholds[channel],
-                limit=max(limit, CANDIDATES),
-                space_id=space_id,
-                video_id=video_id,
-            )
-        return SearchAnswer(_hits(tx, fuse(matches)[:limit], owner_id=owner_id), degraded)
+    if query.image is not None and Channel.VISUAL_CLIP not in channels:
+        raise InvalidQuery("A picture is compared in visual_clip only. Ask that channel too.")
+    if not text.strip() and set(channels) != {Channel.VISUAL_CLIP}:
+        raise InvalidQuery("A picture alone is compared in visual_clip only. Add a text.")
+    both = (query.text_weight, query.image_weight)
+    if not all(0 <= one < math.inf for one in both) or not any(both):
+        raise InvalidQuery("The weights of text and image are numbers from 0, not both 0.")
+    return replace(query, text=text if text.strip() else None)
 
 
-def fuse(
-    matches: Mapping[Channel, Sequence[Match]], weights: Mapping[Channel, float] | None = None
-) -> list[tuple[Match, float, tuple[Reason, ...]]]:
-    """Weighted reciprocal rank fusion; ties are broken by similarity, then by scene id."""
-    scores: dict[UUID, float] = defaultdict(float)
-    reasons: dict[UUID, list[Reason]] = defaultdict(list)
-    one_match: dict[UUID, Match] = {}
-    for channel, found in matches.items():
-        for rank, match in enumerate(found, start=1):
-            weight = 1.0 if weights is None else weights.get(channel, 0.0)
-            scores[match.scene_id] += weight / (RRF_K + rank)
-            reasons[match.scene_id].append(
-                Reason(channel, rank, match.similarity, match.matched_ms)
-            )
-            one_match.setdefault(match.scene_id, match)
-    order = sorted(
-        scores,
-        key=lambda id: (-scores[id], -max(r.similarity for r in reasons[id]), id),
-    )
-    return [(one_match[id], scores[id], tuple(reasons[id])) for id in order]
+def _active(tx: Connection, channels: Sequence[Channel]) -> dict[Channel, StoredSpace]:
+    found = {channel: active_space(tx, channel) for channel in channels}
+    return {channel: stored for channel, stored in found.items() if stored is not None}
 
 
-def _hits(
+def _encoded(encoder: QueryEncoder, stored: StoredSpace, query: Query) -> _Asked:
+    """The query's vector of norm 1 in a space, and the threshold that suits it."""
+    thresholds = thresholds_of(stored)
+    if query.image is None or stored.space.channel is not Channel.VISUAL_CLIP:
+        assert query.text is not None
+        return _Asked(encoder.encode_text(stored, query.text), thresholds.text)
+    image = encoder.encode_image(stored, query.image)
+    if query.text is None:
+        return _Asked(image, thresholds.image)
+    text = encoder.encode_text(stored, query.text)
+    share = query.text_weight / (query.text_weight + query.image_weight)
+    mixed = share * text + (1 - share) * image
+    norm = float(np.linalg.norm(mixed))
+    if norm < SHORTEST_SUM:
+        raise InvalidQuery(
+            "The text and the picture cancel each other out. Weigh one of them more."
+        )
+    # A scene exactly at both thresholds is at this one: a cosine with a sum is a sum of cosines.
+    suitable = (share * thresholds.text + (1 - share) * thresholds.image) / norm
+    return _Asked((mixed / norm).astype(np.float32), min(suitable, max(thresholds)))
+
+
+def _missed(
     tx: Connection,
-    fused: Sequence[tuple[Match, float, tuple[Reason, ...]]],
+    channels: Sequence[Channel],
+    active: Mapping[Channel, StoredSpace],
     *,
     owner_id: UUID,
-) -> tuple[Hit, ...]:
-    """The matches as hits, without those that were removed since they were found."""
-    found = scenes.by_ids(tx, owner_id=owner_id, ids=[match.scene_id for match, _, _ in fused])
-    titles = videos.titles(
-        tx, owner_id=owner_id, video_ids=list({match.video_id for match, _, _ in fused})
-    )
-    return tuple(
-        Hit(
-            scene_id=match.scene_id,
-            video_id=match.video_id,
-            title=titles[match.video_id],
-            scene_index=match.scene_index,
-            start_ms=match.start_ms,
-            end_ms=match.end_ms,
-            score=score,
-            reasons=reasons,
-            transcript=found[match.scene_id].transcript,
-            description=found[match.scene_id].description,
+) -> dict[Channel, str]:
+    """The channels in which scenes of the owner cannot be found, and why."""
+    missed = {}
+    for channel in channels:
+        if channel not in active:
+            missed[channel] = nothing_embedded(channel)
+            continue
+        stored = active[channel]
+        elsewhere = spaces.count_elsewhere(
+            tx, owner_id=owner_id, channel=channel, space_id=stored.id
         )
-        for match, score, reasons in fused
-        if match.scene_id in found and match.video_id in titles
-    )
+        if elsewhere:
+            missed[channel] = (
+                f"{elsewhere} scenes are embedded with another model than {stored.space.model}; "
+                f"`scenebook backfill --channel {channel} --space {stored.id}` embeds them with it."
+            )
+    return missed

@@ -16,7 +16,18 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         # Here, for they take a second in which Ctrl-C should not end in a traceback.
-        from scenebook.cli import demo, doctor, reference, up  # noqa: F401 - register commands
+        from scenebook.cli import (  # noqa: F401 - register commands
+            backfilling,
+            demo,
+            doctor,
+            models,
+            reference,
+            search_commands,
+            seeing,
+            spaces,
+            training,
+            up,
+        )
         from scenebook.cli.commands import app
 
         app()

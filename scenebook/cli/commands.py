@@ -195,27 +195,6 @@ def scenes(video: VideoText, owner: Owner = None, as_json: AsJson = False) -> No
         )
 
 
-@app.command(name="search")
-def search_command(
-    text: Annotated[str, typer.Argument(help="What to look for, in your words.")],
-    channel: Annotated[
-        list[Channel] | None,
-        typer.Option(help="Ask only this channel; repeat for several. Default: all in use."),
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="Most hits.")] = 10,
-    video: Annotated[str | None, typer.Option(help="Only within this video.")] = None,
-    owner: Owner = None,
-    as_json: AsJson = False,
-) -> None:
-    """Find scenes by text."""
-    from scenebook.cli.searching import search  # takes a second that other commands need not wait
-
-    with working_as(owner) as place, notes().status("Searching…"):
-        within = find_video(place, video).id if video is not None else None
-        (found,) = search(place, [text], channels=channel, limit=limit, video_id=within)
-        answer(shapes.answer_shape(text, found), tables.hits_list(text, found), as_json=as_json)
-
-
 @app.command()
 def retry(
     video: VideoText,

@@ -11,19 +11,31 @@ from rich.text import Text
 
 from scenebook import videos
 from scenebook.cli import tables
-from scenebook.cli.commands import Owner, add, app, settle, working_as
+from scenebook.cli.commands import Owner, add, app, quiet_settings, settle
 from scenebook.cli.output import answers, notes
 from scenebook.cli.switched import switched_on
-from scenebook.cli.workplace import Workplace
+from scenebook.cli.workplace import Workplace, workplace
+from scenebook.db.spaces import active_space
+from scenebook.encoders.checkpoints import FIGURES
 from scenebook.errors import InvalidMedia, NotFound
 from scenebook.model import SETTLED, Channel, Scene, Video, VideoStatus
+from scenebook.settings import Settings
 
-SHIPPED = Path(__file__).resolve().parents[2] / "tests" / "media" / "composite_dev.mp4"
+MEDIA = Path(__file__).resolve().parents[2] / "tests" / "media"
+SHIPPED = MEDIA / "composite_dev.mp4"
+# Generated: what each of its scenes shows is known by construction.
+DRAWN = MEDIA / "figures.mp4"
 # None of these words is in the transcript as it stands: the search is by meaning.
 SHIPPED_QUERIES = (
     "an unpleasant smell in a pub",
     "eating Mexican food",
     "a president's speech about duty to the nation",
+)
+# Each is true of one scene alone; of the first two, only the order tells them apart.
+DRAWN_QUERIES = (
+    "a red circle left of a blue square",
+    "a blue square left of a red circle",
+    "a striped orange ring in the top left corner",
 )
 HITS = 3
 QUERY_WORDS = 8
@@ -36,23 +48,49 @@ def demo(
     ] = None,
     owner: Owner = None,
 ) -> None:
-    """Index one video, show its scenes, search in it, and stop what was started."""
+    """Index a video, show its scenes, search in it, and stop what was started.
+
+    Without VIDEO also a generated one, which is searched by what is seen.
+    """
     started = time.monotonic()
     path = video or SHIPPED
     if not path.is_file():
         raise NotFound(f"There is no file {path}. Name a video: `scenebook demo FILE`.")
+    settings = quiet_settings()
+    draws = video is None and settings.database_url is None
     say = answers()
-    with working_as(owner) as place:
+    with workplace(with_figures(settings) if draws else settings, owner=owner) as place:
         say.rule("1. Index")
         found = indexed(place, path)
+        drawn = indexed(place, DRAWN) if draws else None
         scenes = videos.scenes_of(place.database, owner_id=place.owner_id, video_id=found.id)
         say.rule("2. Scenes")
         say.print(tables.scenes_table(scenes, width=say.width))
-        say.rule("3. Search")
+        say.rule("3. Search by what is said")
         show_searches(place, found, scenes, shipped=video is None)
+        if drawn is not None:
+            say.rule("4. Search by what is seen")
+            show_drawn(place, drawn)
+        say.rule("Which model did what")
+        say.print(models_line(place))
     where = f" Its data stays in {place.settings.scenebook_data_dir}." if place.own_servers else ""
     took = time.monotonic() - started
     say.print(Text(f"\nDone in {took:.0f} s; everything that was started is stopped.{where}"))
+
+
+def with_figures(settings: Settings) -> Settings:
+    """The settings with the shipped CLIP model, and servers of the demo's own.
+
+    The first model whose vectors are stored becomes the active one of its channel; in the
+    directory that `scenebook up` uses it would stand in the way of the one that is wanted there.
+    """
+    return settings.model_copy(
+        update={
+            "clip_enabled": True,
+            "clip_model_name": FIGURES,
+            "scenebook_data_dir": settings.scenebook_data_dir / "demo",
+        }
+    )
 
 
 def indexed(place: Workplace, path: Path) -> Video:
@@ -99,7 +137,9 @@ def show_searches(place: Workplace, video: Video, scenes: list[Scene], *, shippe
         )
         return
     with notes().status("Loading the text model…"):
-        found = search(place, queries, limit=HITS, video_id=video.id)
+        # The shipped CLIP model knows drawings, and would guess at a real video.
+        channels = [Channel.TRANSCRIPT] if shipped else None
+        found = search(place, queries, channels=channels, limit=HITS, video_id=video.id)
     for text, one in zip(queries, found, strict=True):
         answers().print(tables.hits_list(text, one))
         answers().print()
@@ -110,3 +150,37 @@ def own_words(scenes: list[Scene]) -> tuple[str, ...]:
     texts = [scene.transcript or scene.description or "" for scene in scenes]
     longest = sorted((text for text in texts if text.strip()), key=len, reverse=True)[:3]
     return tuple(" ".join(text.split()[:QUERY_WORDS]) for text in longest)
+
+
+def show_drawn(place: Workplace, video: Video) -> None:
+    """Ask what the generated video shows, in words alone: nobody speaks in it."""
+    from scenebook.cli.searching import search
+
+    answers().print(
+        f"{video.title} was generated: {video.scene_count} drawings, whose content is known.\n"
+    )
+    with notes().status("Loading the CLIP model…"):
+        found = search(
+            place, DRAWN_QUERIES, channels=[Channel.VISUAL_CLIP], limit=HITS, video_id=video.id
+        )
+    for text, one in zip(DRAWN_QUERIES, found, strict=True):
+        answers().print(tables.hits_list(text, one))
+        answers().print()
+
+
+def models_line(place: Workplace) -> Text:
+    """The model of each channel that has vectors, and what the shipped one is good for."""
+    with place.database.transaction(owner_id=place.owner_id) as tx:
+        active = {channel: active_space(tx, channel) for channel in Channel}
+    lines = [
+        f"{channel}: {stored.space.model}, {stored.space.dimensions} dimensions"
+        for channel, stored in active.items()
+        if stored is not None
+    ]
+    if (seen := active[Channel.VISUAL_CLIP]) is not None and seen.space.model == FIGURES:
+        lines.append(
+            f"{FIGURES} is a small model that this project trained on drawings. It knows shapes, "
+            "colours, numbers and places, and nothing of photographs: for your videos set "
+            "CLIP_ENABLED=true, which takes ViT-B-32 from the model hub."
+        )
+    return Text("\n".join(lines))

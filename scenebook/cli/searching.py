@@ -1,55 +1,66 @@
-"""Asks several texts with one start of the models."""
+"""Asks several queries with one start of the models."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from uuid import UUID
 
 from scenebook.cli.workplace import Workplace
 from scenebook.db.paid_calls import PaidCallsOf
-from scenebook.encoders.client import Encoders
-from scenebook.encoders.protocols import TextEncoder
 from scenebook.model import Channel
-from scenebook.remote import RemoteModels
-from scenebook.search import SearchAnswer, query_encoder, search_text
+from scenebook.query_encoders import QueryEncoders
+from scenebook.search import Query, SearchAnswer
+from scenebook.search import search as search_once
 from scenebook.settings import Settings
 
 
 def search(
     place: Workplace,
-    texts: Sequence[str],
+    queries: Sequence[Query | str],
     *,
     channels: Sequence[Channel] | None = None,
     limit: int = 10,
     video_id: UUID | None = None,
+    threshold: float | None = None,
+    weights: Mapping[Channel, float] | None = None,
 ) -> list[SearchAnswer]:
-    """One answer a text, from the channels named, or else from those in use."""
-    with closing(Encoders(place.settings)) as encoders, _text_encoder(place, encoders) as words:
-        encode = query_encoder(encoders, words)
-        return [
-            search_text(
-                place.database,
-                encode,
-                owner_id=place.owner_id,
-                text=text,
-                channels=channels or channels_in_use(place.settings),
-                limit=limit,
-                video_id=video_id,
-            )
-            for text in texts
-        ]
+    """One answer a query, from the channels named, or else from those in use that it suits.
 
-
-@contextmanager
-def _text_encoder(place: Workplace, encoders: Encoders) -> Iterator[TextEncoder]:
-    """The text model in force: in the inference child, or behind an API."""
-    if place.settings.text_embedding_provider != "openai":
-        yield encoders
-        return
+    weights: of channels in the fusion; those not named count 1, and 0 leaves a channel out.
+    """
     cache = PaidCallsOf(place.database, owner_id=place.owner_id)
-    with closing(RemoteModels(place.settings, cache)) as models:
-        yield models
+    with closing(QueryEncoders(place.settings, cache)) as encoders:
+        answers = []
+        for query in queries:
+            asked = Query(query) if isinstance(query, str) else query
+            counting = {
+                channel: weight
+                for channel in dict.fromkeys(channels or suitable(place.settings, asked))
+                if (weight := (weights or {}).get(channel, 1.0)) > 0
+            }
+            answers.append(
+                search_once(
+                    place.database,
+                    encoders,
+                    owner_id=place.owner_id,
+                    query=asked,
+                    channels=list(counting),
+                    limit=limit,
+                    video_id=video_id,
+                    threshold=threshold,
+                    weights=counting,
+                )
+            )
+        return answers
+
+
+def suitable(settings: Settings, query: Query) -> list[Channel]:
+    """The channels that a query is asked where none is named."""
+    channels = channels_in_use(settings) if query.text else []
+    if query.image is not None and Channel.VISUAL_CLIP not in channels:
+        channels.append(Channel.VISUAL_CLIP)
+    return channels
 
 
 def channels_in_use(settings: Settings) -> list[Channel]:

@@ -88,6 +88,7 @@ def scene_shape(scene: Scene) -> dict[str, Any]:
 def hit_shape(hit: Hit) -> dict[str, Any]:
     """One fused answer with the reasons for it."""
     return {
+        "scene_id": str(hit.scene_id),
         "video_id": str(hit.video_id),
         "title": hit.title,
         "scene_index": hit.scene_index,
@@ -95,7 +96,12 @@ def hit_shape(hit: Hit) -> dict[str, Any]:
         "end_ms": hit.end_ms,
         "score": hit.score,
         "reasons": [
-            {"channel": one.channel, "rank": one.rank, "similarity": one.similarity}
+            {
+                "channel": one.channel,
+                "rank": one.rank,
+                "similarity": one.similarity,
+                "matched_ms": one.matched_ms,
+            }
             for one in hit.reasons
         ],
         "transcript": hit.transcript,
@@ -103,10 +109,13 @@ def hit_shape(hit: Hit) -> dict[str, Any]:
     }
 
 
-def answer_shape(text: str, answer: SearchAnswer) -> dict[str, Any]:
+def answer_shape(
+    text: str | None, answer: SearchAnswer, *, image: str | None = None
+) -> dict[str, Any]:
     """The hits of one search, and the channels that could not take part, each with the reason."""
     return {
         "query": text,
+        "image": image,
         "hits": [hit_shape(hit) for hit in answer.hits],
         "degraded": {channel.value: reason for channel, reason in answer.degraded.items()},
     }

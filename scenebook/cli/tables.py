@@ -15,7 +15,7 @@ from scenebook.model import COMPLETE, Channel, ChannelState, ChannelStatus, Scen
 from scenebook.progress import VideoProgress
 
 if TYPE_CHECKING:  # searching loads much, and most commands do not search
-    from scenebook.search import SearchAnswer
+    from scenebook.search import Reason, SearchAnswer
 
 STATUS_STYLE = {"ready": "green", "partial": "yellow", "failed": "red", "cancelled": "dim"}
 WORDS = 66
@@ -179,7 +179,7 @@ def hits_list(text: str, answer: SearchAnswer) -> RenderableType:
     """The hits of one search with the reasons for each."""
     lines = Text.assemble("“", (text, "bold"), "”\n")
     for place, hit in enumerate(answer.hits, start=1):
-        why = ", ".join(f"{one.channel} {one.similarity:.2f} (#{one.rank})" for one in hit.reasons)
+        why = ", ".join(_why(one) for one in hit.reasons)
         lines.append(f"{place:>3}. {clock(hit.start_ms)}-{clock(hit.end_ms)}", "bold")
         lines.append(f"  {why}  score {hit.score:.3f}\n")
         lines.append(f"     {excerpt(hit.title, 30)}, scene {hit.scene_index}")
@@ -191,6 +191,11 @@ def hits_list(text: str, answer: SearchAnswer) -> RenderableType:
         lines.append(f"{channel} did not take part: {reason}\n", "yellow")
     lines.rstrip()
     return lines
+
+
+def _why(reason: Reason) -> str:
+    at = "" if reason.matched_ms is None else f" at {clock(reason.matched_ms)}"
+    return f"{reason.channel} {reason.similarity:.2f} (#{reason.rank}){at}"
 
 
 def _status(status: str) -> Text:

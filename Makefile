@@ -6,8 +6,10 @@ SHELL := /bin/bash
 
 VENV ?= .venv
 BIN := $(VENV)/bin
-EXTRAS := embedded,text,clip,speech,dev
+EXTRAS := embedded,text,clip,speech,onnx,export,dev
 STAMP := $(VENV)/.installed
+EXPORTED := $(VENV)/.exported
+FIGURES := scenebook/checkpoints/figures
 SUPPORTED := import platform, sys; \
 	sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 12) and sys.platform == "linux" and platform.machine() == "x86_64"))
 # The first of these that runs and is supported.
@@ -23,7 +25,7 @@ help: ## List these commands
 .PHONY: demo
 # As it was typed: neither make nor the shell reads the dollars and quotes in a path.
 demo: override export VIDEO := $(value VIDEO)
-demo: venv ## Index a video, show its scenes and search in it (VIDEO=path for one of yours)
+demo: exports ## Index a video, show its scenes and search in it (VIDEO=path for one of yours)
 	@$(BIN)/scenebook demo $${VIDEO:+"$$VIDEO"}
 
 .PHONY: up
@@ -52,8 +54,22 @@ $(STAMP): pyproject.toml constraints.txt
 		echo "The packages could not be installed. Check the network, then run make again."; exit 1; }
 	@touch $(STAMP)
 
+.PHONY: exports
+exports: $(EXPORTED) ## Write the default models as ONNX, so that running them needs no torch, once
+
+# Whatever .env says, these are the two models that come with the packages and the repository.
+$(EXPORTED): $(STAMP) $(wildcard $(FIGURES)/*.safetensors)
+	@done=yes; \
+	TEXT_EMBEDDING_PROVIDER=local TEXT_EMBEDDING_MODEL=fast \
+		$(BIN)/scenebook models export text --if-missing || done=no; \
+	if [ -e $(FIGURES)/open_clip_model.safetensors ]; then \
+		CLIP_MODEL_NAME=figures CLIP_PRETRAINED= \
+			$(BIN)/scenebook models export clip --if-missing || done=no; \
+	fi; \
+	if [ $$done = yes ]; then touch $(EXPORTED); else echo "These models run in torch instead."; fi
+
 .PHONY: test
-test: venv ## Run all tests
+test: exports ## Run all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 .PHONY: lint
@@ -74,6 +90,11 @@ bench: venv ## Print the tables of measured figures (several minutes)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps \
 		--constraint constraints.txt scenedetect
 	@$(BIN)/python -m benchmarks
+
+.PHONY: checkpoint
+checkpoint: venv ## Train the shipped CLIP checkpoint anew, into build/figures (half an hour)
+	@$(BIN)/scenebook train-clip --model figures --from-scratch --synthetic 100000 --seed 1 \
+		--steps 2000 --batch-size 256 --learning-rate 2e-3 --validation-share 0.02 --out build/figures
 
 .PHONY: docs
 docs: venv ## Renew the generated parts of README.md and .env.example

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -94,3 +95,12 @@ def stack(settings: Settings, redis_url: str) -> Iterator[Stack]:
     made = Stack(settings.model_copy(update=short_leases(redis_url)))
     yield made
     made.close()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print the tables that tests measured, below the results."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, lines in getattr(report, "user_properties", ()):
+                if name == "table":
+                    terminalreporter.write_line("\n" + "\n".join(lines))

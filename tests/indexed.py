@@ -9,7 +9,8 @@ from uuid import UUID
 import psycopg
 
 from scenebook.model import Channel, ChannelStatus, Scene
-from scenebook.search import query_encoder, search_text
+from scenebook.query_encoders import LoadedModels
+from scenebook.search import search_text
 from scenebook.videos import scenes_of
 from tests.pipelines import Pipeline
 
@@ -31,7 +32,7 @@ def of(pipeline: Pipeline, owner_id: UUID, video_id: UUID) -> list[Scene]:
 
 
 def found(pipeline: Pipeline, owner_id: UUID, text: str, channel: Channel) -> list[UUID]:
-    encode = query_encoder(pipeline.tools.encoders, pipeline.tools.encoders)
+    encode = LoadedModels(pipeline.tools.encoders, pipeline.tools.encoders)
     answer = search_text(
         pipeline.tools.db, encode, owner_id=owner_id, text=text, channels=[channel]
     )

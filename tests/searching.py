@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import psycopg
+from numpy.typing import NDArray
 
+from scenebook.db.spaces import StoredSpace
 from tests.postgres import session
 from tests.rows import NORTH, Direction, literal
 
@@ -49,3 +52,15 @@ def rows_of(
 def found(rows: list[dict[str, Any]]) -> list[UUID]:
     """The scenes, in their order."""
     return [row["scene_id"] for row in rows]
+
+
+class SameVector:
+    """A QueryEncoder without a model: every query has the first direction of its space."""
+
+    def encode_text(self, stored: StoredSpace, text: str) -> NDArray[np.float32]:
+        """(dimensions of the space,)"""
+        return np.eye(1, stored.space.dimensions, dtype=np.float32)[0]
+
+    def encode_image(self, stored: StoredSpace, image: bytes) -> NDArray[np.float32]:
+        """(dimensions of the space,)"""
+        return self.encode_text(stored, "")

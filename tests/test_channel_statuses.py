@@ -13,8 +13,9 @@ from scenebook.db.engine import Database, Role
 from scenebook.db.paid_calls import PaidCallsOf
 from scenebook.encoders.client import Encoders
 from scenebook.model import Channel, ChannelState, ChannelStatus, Stage, Video, VideoStatus
+from scenebook.query_encoders import LoadedModels
 from scenebook.remote import RemoteModels
-from scenebook.search import query_encoder, search_text
+from scenebook.search import search_text
 from scenebook.settings import Settings
 from scenebook.videos import add_video, get_video, retry_video, scenes_of
 from tests import clips
@@ -302,7 +303,7 @@ def test_a_query_is_embedded_by_the_paid_model_under_the_roles_of_the_api(
     with closing(db), closing(models), closing(Encoders(paying)) as encoders:
         answer = search_text(
             db,
-            query_encoder(encoders, models),
+            LoadedModels(encoders, models),
             owner_id=alice,
             text="A red car.",
             channels=[Channel.VISUAL],

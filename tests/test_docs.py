@@ -11,13 +11,36 @@ import click
 import pytest
 import typer
 
-from scenebook.cli import demo, doctor, reference, up
+from scenebook.cli import (
+    backfilling,
+    demo,
+    doctor,
+    models,
+    reference,
+    search_commands,
+    seeing,
+    spaces,
+    training,
+    up,
+)
 from scenebook.cli.commands import app
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 COMMANDS = typer.main.get_command(app)
-REGISTERED = (demo, doctor, reference, up)  # imported because they register their commands
+# Imported because they register their commands.
+REGISTERED = (
+    backfilling,
+    demo,
+    doctor,
+    models,
+    reference,
+    search_commands,
+    seeing,
+    training,
+    spaces,
+    up,
+)
 
 
 def code_lines(page: Path) -> list[str]:
@@ -40,6 +63,9 @@ def test_every_documented_command_exists_with_its_options(page: str, line: str) 
     words = shlex.split(re.sub(r"[\[\]|…]", " ", line.split("  ")[0]))
     command = COMMANDS.commands.get(words[1])  # type: ignore[attr-defined]
     assert command is not None, f"{page}: {line}"
+    if len(words) > 2 and (group := getattr(command, "commands", None)):
+        command = group.get(words[2])
+        assert command is not None, f"{page}: {line}"
     known = {name for option in command.params for name in option.opts} | {"--json", "--owner"}
     assert [word for word in words if word.startswith("--") and word not in known] == []
 

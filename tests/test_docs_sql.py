@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from tests.rows import a_library, a_space
+from tests.rows import NORTH, a_library, a_space, scenes_with
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = [page for page in sorted(DOCS.rglob("*.md")) if "```sql" in page.read_text("utf-8")]
@@ -19,7 +19,9 @@ PAGES = [page for page in sorted(DOCS.rglob("*.md")) if "```sql" in page.read_te
 def test_every_sql_block_of_the_page_runs(page: Path, database_url: str, alice: UUID) -> None:
     blocks = re.findall(r"^```sql\n(.*?)^```", page.read_text("utf-8"), re.DOTALL | re.MULTILINE)
     with psycopg.connect(database_url, autocommit=True) as connection:
-        a_library(connection, owner=alice, space=a_space(connection))
+        space = a_space(connection)
+        a_library(connection, owner=alice, space=space)
+        scenes_with(connection, [NORTH], owner=alice, space=space)
         connection.execute(
             "insert into public.scene_channels (owner_id, scene_id, channel, status, error)"
             " select owner_id, id, 'transcript', 'timeout', 'Timeout after 2.0s' from public.scenes"

@@ -10,12 +10,11 @@ from functools import partial
 from pathlib import Path
 from uuid import UUID
 
-import numpy as np
+import psycopg
 import pytest
-from numpy.typing import NDArray
 
 from scenebook.errors import Conflict, Unavailable
-from scenebook.model import Channel, ChannelStatus, EmbeddingSpace, Stage, VideoStatus
+from scenebook.model import Channel, ChannelStatus, Stage, VideoStatus
 from scenebook.search import search_text
 from scenebook.settings import Settings
 from scenebook.storage import Storage
@@ -29,6 +28,8 @@ from scenebook.videos import (
 )
 from tests.indexed import FAKE_CLIP, SUBTITLES, VIDEO, found, of, rows, statuses
 from tests.pipelines import Pipeline, a_pipeline
+from tests.rows import a_space
+from tests.searching import SameVector
 
 
 @pytest.fixture
@@ -267,12 +268,14 @@ def test_scenes_embedded_with_another_model_are_missed_aloud(
     tools = pipeline.tools
     pipeline.index(VIDEO, owner_id=alice, transcript=SUBTITLES)
 
-    def another_model(channel: Channel, text: str) -> tuple[EmbeddingSpace, NDArray[np.float32]]:
-        space = EmbeddingSpace(channel, "another", "weights", "1", 256)
-        return space, tools.encoders.encode_texts([text])[0]
-
+    assert tools.settings.database_url is not None
+    with psycopg.connect(tools.settings.database_url) as connection:
+        connection.execute(
+            "update public.embedding_spaces set status = 'retired' where channel = 'transcript'"
+        )
+        a_space(connection, channel="transcript", dimensions=256, model="another")
     answer = search_text(
-        tools.db, another_model, owner_id=alice, text="country", channels=[Channel.TRANSCRIPT]
+        tools.db, SameVector(), owner_id=alice, text="country", channels=[Channel.TRANSCRIPT]
     )
     assert answer.hits == ()
-    assert "embedded with another model" in answer.degraded[Channel.TRANSCRIPT]
+    assert "embedded with another model than another" in answer.degraded[Channel.TRANSCRIPT]

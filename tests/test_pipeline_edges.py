@@ -10,15 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
 
-import numpy as np
 import psycopg
 import pytest
-from numpy.typing import NDArray
 from sqlalchemy import event
 
 from scenebook.db import queue, videos
 from scenebook.errors import JobLost, Unavailable
-from scenebook.model import Channel, ChannelStatus, EmbeddingSpace, Stage, Video, VideoStatus
+from scenebook.model import Channel, ChannelStatus, Stage, Video, VideoStatus
 from scenebook.search import search_text
 from scenebook.settings import Settings
 from scenebook.storage import PART_BYTES, Storage
@@ -26,6 +24,7 @@ from scenebook.videos import delete_video, get_video, retry_video, scenes_of
 from tests import clips
 from tests.openai_server import CHAT, OpenAIServer, an_openai_server, failure, no_content
 from tests.pipelines import Pipeline, a_pipeline
+from tests.searching import SameVector
 from tests.snapshots import snapshot
 from worker.pipeline.claim import Claim
 from worker.pipeline.source import fetched
@@ -154,6 +153,8 @@ class TestWhatASecondRunForgets:
     ) -> None:
         with a_pipeline(settings) as pipeline:
             video = pipeline.index(film, owner_id=alice, transcript=words)
+            # As a space that is older than sources: only the configured model can be tried.
+            run_sql(pipeline, "update public.embedding_spaces set source = '{}'")
         without = settings.model_copy(
             update={
                 "text_embedding_provider": "local",
@@ -307,14 +308,6 @@ class TestStorage:
 
 
 class TestSearch:
-    @staticmethod
-    def encode(channel: Channel, text: str) -> tuple[EmbeddingSpace, NDArray[np.float32]]:
-        """The fake models' spaces, and any vector."""
-        from scenebook.encoders.fake import FakeText
-
-        fake = FakeText()
-        return fake.loaded.space(channel), fake.encode([text])[0]
-
     def test_all_channels_are_asked_in_one_transaction(
         self, describing: Settings, alice: UUID, film: Path, words: Path
     ) -> None:
@@ -325,18 +318,18 @@ class TestSearch:
             event.listen(db.engine, "begin", begun.append)
             answer = search_text(
                 db,
-                self.encode,
+                SameVector(),
                 owner_id=alice,
                 text="good morning",
                 channels=[Channel.TRANSCRIPT, Channel.VISUAL],
-                thresholds={Channel.TRANSCRIPT: -1.0, Channel.VISUAL: -1.0},
+                threshold=-1.0,
             )
         assert answer.hits[0].title == "film.mp4"
         assert {reason.channel for reason in answer.hits[0].reasons} == {
             Channel.TRANSCRIPT,
             Channel.VISUAL,
         }
-        assert len(begun) == 1
+        assert len(begun) == 2  # the other says which spaces to encode the query for
 
     def test_a_video_that_is_being_deleted_has_no_title_to_show(
         self, pipeline: Pipeline, alice: UUID, film: Path

@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 from scenebook.audio import audio_pieces
+from scenebook.db.paid_calls import PaidKind
 from scenebook.errors import (
     ConfigurationError,
     DeadlineExceeded,
@@ -52,7 +53,7 @@ Connect = Callable[..., RemoteModels]
 class Kept(dict[str, dict[str, Any]]):
     """Paid calls, kept in memory."""
 
-    def put(self, key: str, value: dict[str, Any]) -> None:
+    def put(self, key: str, value: dict[str, Any], *, kind: PaidKind) -> None:
         self[key] = value
 
 

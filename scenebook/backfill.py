@@ -19,7 +19,15 @@ from scenebook.db.lacking import Lacking, scenes_lacking
 from scenebook.db.spaces import StoredSpace
 from scenebook.embedding import SceneResult, SpaceResults, SpacesChanged, store_beside
 from scenebook.encoders.protocols import TextEncoder
-from scenebook.errors import ChildDied, Conflict, DeadlineExceeded, ModelUnavailable, NotFound
+from scenebook.errors import (
+    ConfigurationError,
+    Conflict,
+    DeadlineExceeded,
+    ModelUnavailable,
+    NotFound,
+    ScenebookError,
+    Unavailable,
+)
 from scenebook.model import Channel, ChannelStatus, EmbeddingSpace, Scene
 from scenebook.settling import settle_again
 from scenebook.sources import source_of
@@ -195,13 +203,15 @@ class Backfill:
         while left is None or left > 0:
             with self._db.transaction(owner_id=owner_id) as tx:
                 stored = None if space is None else spaces.get_space(tx, space.id)
+                # A channel's first space is active as soon as it is opened.
+                first = stored is None and spaces.active_space(tx, self._wanted.channel) is None
                 page = scenes_lacking(
                     tx,
                     owner_id=owner_id,
                     channel=self._wanted.channel,
                     space_id=None if stored is None else stored.id,
-                    is_active=stored is not None and stored.is_active,
-                    statuses=self._statuses(tx, owner_id, stored),
+                    is_active=first or (stored is not None and stored.is_active),
+                    statuses=self._statuses(tx, owner_id),
                     video_id=self._wanted.video_id,
                     after=after,
                     most=most if left is None else min(most, left),
@@ -212,13 +222,11 @@ class Backfill:
             after = page[-1]
             left = None if left is None else left - len(page)
 
-    def _statuses(
-        self, tx: Connection, owner_id: UUID, stored: StoredSpace | None
-    ) -> frozenset[ChannelStatus]:
+    def _statuses(self, tx: Connection, owner_id: UUID) -> frozenset[ChannelStatus]:
         """What a scene may have ended with and be tried again."""
         again = FAILED if self._wanted.retry_failed else WORTH_ANOTHER_TRY
-        off_before = stored is not None and self._wanted.channel is Channel.VISUAL_CLIP
-        if off_before and owners.clip_enabled(tx, owner_id=owner_id, default=self._clip_enabled):
+        seen = self._wanted.channel is Channel.VISUAL_CLIP
+        if seen and owners.clip_enabled(tx, owner_id=owner_id, default=self._clip_enabled):
             return again | {ChannelStatus.DISABLED}
         return again
 
@@ -280,10 +288,12 @@ class Backfill:
 def _texts(
     encoder: TextEncoder, space: EmbeddingSpace, batch: Sequence[Scene]
 ) -> list[SceneResult]:
-    """The batch at once; after a crash or a missed deadline one by one, to find who is at fault."""
+    """The batch at once; after a failure that a text may cause one by one, to find which does."""
     try:
         return text_vectors.embed_scenes(encoder, space, batch)
-    except (DeadlineExceeded, ChildDied) as error:
+    except (Unavailable, ConfigurationError):
+        raise  # no scene is at fault
+    except ScenebookError as error:
         if len(batch) > 1:
             return [result for one in batch for result in _texts(encoder, space, [one])]
         timed_out = isinstance(error, DeadlineExceeded)

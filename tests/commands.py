@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -77,6 +78,14 @@ class Scenebook:
             time.sleep(0.1)
             children = psutil.Process(process.pid).children()
         return psutil.Process(process.pid).children(recursive=True)
+
+
+def documented(heading: str) -> Any:
+    """The JSON that docs/cli.md shows below a heading."""
+    page = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    found = re.search(r"```json\n(.*?)```", page[page.index(heading) :], re.DOTALL)
+    assert found is not None
+    return json.loads(found[1])
 
 
 def assert_gone(processes: list[psutil.Process]) -> None:

@@ -99,8 +99,9 @@ def stack(settings: Settings, redis_url: str) -> Iterator[Stack]:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Print the tables that tests measured, below the results."""
-    for reports in terminalreporter.stats.values():
-        for report in reports:
-            for name, lines in getattr(report, "user_properties", ()):
-                if name == "table":
-                    terminalreporter.write_line("\n" + "\n".join(lines))
+    reports = [report for some in terminalreporter.stats.values() for report in some]
+    for report in reports:
+        tables = getattr(report, "user_properties", ())
+        for name, lines in tables if getattr(report, "when", "") == "call" else ():
+            if name == "table":
+                terminalreporter.write_line("\n" + "\n".join(lines))

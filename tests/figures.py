@@ -61,6 +61,17 @@ def _unlike(one: Drawing, other: Drawing) -> bool:
     return next(pairs).isdisjoint(next(pairs))
 
 
+def scene_of(text: str) -> int:
+    """The index of the one scene that a text of ASKED is true of."""
+    wanted = ASKED[text]
+    (found,) = (
+        index
+        for index, one in enumerate(drawings())
+        if (one.figures, one.count, one.relation) == (wanted.figures, wanted.count, wanted.relation)
+    )
+    return found
+
+
 def make(path: Path = VIDEO) -> Path:
     """Write the video."""
     frames = SCENE_MS * FPS // 1000

@@ -15,11 +15,12 @@ from typer.testing import CliRunner
 from scenebook.backfill import Backfill, Throttle
 from scenebook.cli.commands import app
 from scenebook.db.spaces import StoredSpace
-from scenebook.errors import ModelUnavailable, NotFound
+from scenebook.errors import ModelUnavailable, NotFound, ScenebookError
 from scenebook.model import Channel, ChannelStatus, Video, VideoStatus
 from scenebook.settings import Settings
 from scenebook.videos import get_video
 from tests import sized
+from tests.commands import documented
 from tests.pictures import png
 from tests.pipelines import Pipeline, a_pipeline
 from tests.sized import SizedFake, ask, backfill, index, rows, seeing, states
@@ -165,6 +166,8 @@ def test_clip_that_was_off_is_filled_for_owners_who_have_it_on(
             video = index(pipeline, owner_id, FILM)
             assert {one.status for one in states(pipeline, video)} == {ChannelStatus.DISABLED}
         run_sql(pipeline, "update public.owners set clip_enabled = null where id = %s", alice)
+        assert left(backfill(pipeline), alice) == 2  # though the channel has no space so far
+        assert left(backfill(pipeline), bob) == 0
         for owner_id, enabled in ((alice, True), (bob, True), (alice, False)):
             backfill(pipeline, clip_enabled=enabled).run(owner_id)
         assert (vectors(pipeline, alice), vectors(pipeline, bob)) == ([2], [0])
@@ -195,6 +198,25 @@ def test_a_channel_of_texts_is_filled_too(settings: Settings, alice: UUID, bob: 
         assert work.run(alice) == Counter({ChannelStatus.OK: 2})
         assert vectors(pipeline, alice, "transcript") == [2]
         assert left(work, bob) == 2
+
+
+def test_a_text_that_a_model_cannot_embed_holds_up_no_other(
+    settings: Settings, alice: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with a_pipeline(seeing(settings, 512)) as pipeline:
+        said(pipeline, alice)
+        run_sql(pipeline, "update public.scenes set transcript = 'NaN' where scene_index = 0")
+        encode = pipeline.tools.encoders.encode_texts
+
+        def broken(texts: list[str]) -> object:
+            if "NaN" in texts:
+                raise ScenebookError("The model gave a vector of norm nan instead of 1.")
+            return encode(texts)
+
+        monkeypatch.setattr(pipeline.tools.encoders, "encode_texts", broken)
+        ended = backfill(pipeline, channel=Channel.TRANSCRIPT).run(alice)
+        assert ended == Counter({ChannelStatus.OK: 1, ChannelStatus.ERROR: 1})
+        assert vectors(pipeline, alice, "transcript") == [1]
 
 
 def test_a_text_that_changed_or_a_scene_that_went_meanwhile_gets_no_vector(
@@ -247,6 +269,25 @@ def test_a_throttle_waits_as_long_as_it_has_to(monkeypatch: pytest.MonkeyPatch) 
     assert slept == [3, 10, 0, 0]
 
 
+def test_ctrl_c_says_how_far_it_came_and_the_next_run_goes_on(
+    large: Pipeline, settings: Settings, alice: UUID, bob: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    words = ("backfill", "--channel", "visual_clip", "--all-owners")
+    with monkeypatch.context() as patch:
+        patch.setattr(Throttle, "wait", interrupted)
+        code, told = command(patch, seeing(settings, 768), *words)
+    assert isinstance(told, dict)
+    assert (code, told["stopped"], told["scenes"]) == (130, True, 6)
+    assert told["statuses"] == {"ok": 2}
+    _, told = command(monkeypatch, seeing(settings, 768), *words)
+    assert isinstance(told, dict)
+    assert (told["stopped"], told["scenes"], told["statuses"]) == (False, 4, {"ok": 4})
+    assert (vectors(large, alice), vectors(large, bob)) == ([4, 4], [2, 2])
+
+
 def command(
     patch: pytest.MonkeyPatch, settings: Settings, *words: str
 ) -> tuple[int, dict[str, object] | list[dict[str, object]]]:
@@ -280,6 +321,7 @@ def test_the_commands_change_the_model_of_all_owners(
     run(*fill)
     assert run("spaces", "activate", "--channel", "visual_clip")[0] == 0
     _, listed = run("spaces", "list")
+    assert list(listed[0]) == list(documented("`spaces list --json`")[0])  # type: ignore[index]
     assert [(one["status"], one["scenes"], one["missing"]) for one in listed] == [  # type: ignore[index]
         ("retired", 6, 0),
         ("active", 6, 0),

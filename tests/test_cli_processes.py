@@ -13,9 +13,11 @@ from typing import Any
 import psutil
 import pytest
 
+from scenebook.cli.demo import DRAWN_QUERIES
 from scenebook.db import migrate
 from scenebook.embedded import EmbeddedServices, adopt_running
 from tests.commands import PATIENCE_S, VIDEO, Scenebook, assert_gone
+from tests.figures import scene_of
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -88,8 +90,11 @@ def test_the_demo_shows_everything_and_indexes_the_same_bytes_once(tmp_path: Pat
     first = commands.run("demo")
     for stage in ("probe", "segment", "transcribe", "visual clip", "embed text", "finalize"):
         assert stage in first.stderr
-    assert "CLIP_ENABLED is false" in first.stdout
     assert first.stdout.count("transcript 0.") >= 3
+    assert "visual_clip: figures, 128 dimensions" in first.stdout
+    for text in DRAWN_QUERIES:
+        best = first.stdout.split(f"“{text}”")[1].split("  2.")[0]
+        assert f"figures.mp4, scene {scene_of(text)}\n" in best
     second = commands.run("demo")
-    assert "not indexed again" in second.stderr
-    assert adopt_running(commands.home) is None
+    assert second.stderr.count("not indexed again") == 2
+    assert adopt_running(commands.home / "demo") is None

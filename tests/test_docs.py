@@ -77,6 +77,38 @@ def test_every_command_is_documented() -> None:
         assert command.help, f"{name} has no help"
 
 
+def synopses() -> dict[str, str]:
+    """The lines of docs/cli.md's first block, by the command that they are about."""
+    page = (ROOT / "docs" / "cli.md").read_text("utf-8")
+    (block,) = re.findall(r"\A.*?```text\n(.*?)```", page, re.DOTALL)
+    entries = re.split(r"^scenebook ", block, flags=re.M)[1:]
+    groups = {name for name, one in COMMANDS.commands.items() if hasattr(one, "commands")}  # type: ignore[attr-defined]
+    return {
+        " ".join(entry.split()[: 2 if entry.split()[0] in groups else 1]): entry
+        for entry in entries
+    }
+
+
+def commands_with_options() -> list[tuple[str, click.Command]]:
+    found = []
+    for name, command in COMMANDS.commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", None)
+        found += (
+            [(name, command)] if inner is None else [(f"{name} {n}", c) for n, c in inner.items()]
+        )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), commands_with_options(), ids=[name for name, _ in commands_with_options()]
+)
+def test_every_option_is_in_the_synopsis(name: str, command: click.Command) -> None:
+    options = {option for one in command.params for option in one.opts if option.startswith("--")}
+    named = set(re.findall(r"--[a-z-]+", synopses()[name]))
+    # All commands that work for an owner or print JSON have these.
+    assert options - named - {"--owner", "--json"} == set()
+
+
 @pytest.mark.parametrize("name", sorted(COMMANDS.commands))  # type: ignore[attr-defined]
 def test_every_command_explains_itself(name: str) -> None:
     command = COMMANDS.commands[name]  # type: ignore[attr-defined]
@@ -124,6 +156,20 @@ def test_every_start_command_is_that_of_the_procfile() -> None:
         for file in (f"infra/railway.{name}.toml", ".railway/railway.ts"):
             assert procfile[name] in (ROOT / file).read_text("utf-8"), file
     assert procfile["release"] == "exec scenebook migrate"
+
+
+def test_every_file_that_the_packages_read_is_installed_with_them() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    shipped = project["tool"]["setuptools"]["package-data"]
+    left_out = [
+        str(path.relative_to(ROOT))
+        for package in ("scenebook", "worker", "migrations")
+        for path in sorted((ROOT / package).rglob("*"))
+        if path.is_file()
+        and path.suffix not in (".py", ".pyc", ".md")
+        and not any(path.match(pattern) for pattern in shipped.get(package, []))
+    ]
+    assert left_out == []
 
 
 def test_constraints_pin_every_package_and_fit_the_project() -> None:

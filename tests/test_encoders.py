@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from scenebook.encoders.client import Encoders
-from scenebook.encoders.inference import cores
+from scenebook.encoders.inference import CHILD_MODULE, cores
 from scenebook.errors import ConfigurationError, InvalidMedia, ModelUnavailable
 from scenebook.model import Channel, Utterance, UtteranceSource
 from scenebook.settings import load
@@ -71,6 +72,28 @@ class TestParent:
 
     def test_there_is_at_least_one_core(self) -> None:
         assert cores() >= 1
+
+    @pytest.mark.parametrize(
+        ("values", "threads"),
+        [
+            ({}, "6"),
+            ({"WORKER_CONCURRENCY": "2"}, "3"),
+            ({"WORKER_CONCURRENCY": "9"}, "1"),
+            ({"WORKER_CONCURRENCY": "2", "CLIP_CPU_THREADS": "5"}, "5"),
+        ],
+    )
+    def test_cores_are_shared_by_the_jobs_that_run_at_once(
+        self, values: dict[str, str], threads: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("scenebook.encoders.inference.cores", lambda: 6)
+        before = set(psutil.Process().children())
+        encoders = Encoders(load({"CLIP_ENABLED": "true", "CLIP_MODEL_NAME": "fake"} | values))
+        encoders.encode_images([b"x"])
+        (child,) = set(psutil.Process().children()) - before
+        told, words = child.environ(), child.cmdline()
+        encoders.close()
+        assert CHILD_MODULE in words
+        assert (told["OMP_NUM_THREADS"], told["OMP_WAIT_POLICY"]) == (threads, "PASSIVE")
 
 
 class TestText:

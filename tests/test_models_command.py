@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,8 @@ from scenebook.hub_cache import clip_repository, snapshot, speech_repository
 from scenebook.model_files import Origin, damage, model_files
 from scenebook.settings import load
 from tests.checkpoints import CLIP_DIMENSIONS, checkpoints
-from tests.commands import ROOT, Scenebook
+from tests.commands import Scenebook, documented
+from tests.exported import exported
 
 WEIGHTS = "open_clip_model.safetensors"
 # Nothing listens there, and the answer that nothing does comes at once.
@@ -46,13 +46,6 @@ def commands(checkpoint: Path, tmp_path: Path) -> Scenebook:
         HF_HOME=str(tmp_path / "hub"),
         HF_ENDPOINT=NO_HUB,
     )
-
-
-def documented(heading: str) -> Any:
-    page = (ROOT / "docs" / "cli.md").read_text("utf-8")
-    found = re.search(r"```json\n(.*?)```", page[page.index(heading) :], re.DOTALL)
-    assert found is not None
-    return json.loads(found[1])
 
 
 class TestList:
@@ -200,6 +193,42 @@ class TestVerify:
 
     def test_whole_files_are_not_damaged(self, good: Path) -> None:
         assert [damage(file) for file in sorted(good.iterdir())] == [None, None]
+
+
+class TestExport:
+    @pytest.fixture
+    def exporting(
+        self,
+        commands: Scenebook,
+        good: Path,
+        tmp_path: Path,
+        tmp_path_factory: pytest.TempPathFactory,
+    ) -> Scenebook:
+        """Commands that know a checkpoint with an accepted export."""
+        shutil.copytree(exported(tmp_path_factory), tmp_path / "exports")
+        commands.environ["CLIP_PRETRAINED"] = str(good)
+        return commands
+
+    def test_an_accepted_export_is_listed_used_and_kept(self, exporting: Scenebook) -> None:
+        clip, *_ = exporting.json("models", "list")
+        (example,) = documented("`models list --json`")
+        assert list(clip["export"]) == list(example["export"])
+        assert (clip["runtime"], clip["export"]["accepted"]) == ("onnx", True)
+        assert clip["space"]["dimensions"] == CLIP_DIMENSIONS
+        done = exporting.run("models", "export", "--if-missing", "--json")
+        (kept,) = json.loads(done.stdout)
+        assert kept == {"kind": "clip", "model": "clip", **clip["export"]}
+        assert done.stderr.split() == ["text:", "not", "in", "use."]
+        exporting.environ["ENCODER_RUNTIME"] = "torch"
+        clip, *_ = exporting.json("models", "list")
+        assert clip["runtime"] == "torch"
+
+    def test_an_export_is_verified_beside_torch(self, exporting: Scenebook) -> None:
+        found = exporting.json("models", "verify", "clip")
+        assert {check["name"]: check["verdict"] for check in found["checks"]} == dict.fromkeys(
+            ["clip files", "clip by torch", "clip by onnx", "clip export"], "ok"
+        )
+        assert "cosine to torch at least 0.99" in found["checks"][-1]["detail"]
 
 
 def test_an_export_of_a_remote_model_is_refused(commands: Scenebook) -> None:

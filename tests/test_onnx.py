@@ -167,6 +167,20 @@ class TestWithoutTorch:
         command = [sys.executable, "-c", program, json.dumps(options)]
         subprocess.run(command, check=True, timeout=60)
 
+    def test_threads_are_those_that_were_asked_for_and_do_not_spin(self, exports: Path) -> None:
+        program = (
+            "import sys\n"
+            "from pathlib import Path\n"
+            "from scenebook.encoders.onnx_session import Session\n"
+            "options = Session(Path(sys.argv[1]), threads=2)._session.get_session_options()\n"
+            "spins = options.get_session_config_entry('session.intra_op.allow_spinning')\n"
+            "print(options.intra_op_num_threads, options.inter_op_num_threads, spins)\n"
+        )
+        (graph,) = exports.glob("clip-*/image.onnx")
+        command = [sys.executable, "-c", program, str(graph)]
+        done = subprocess.run(command, check=True, timeout=60, capture_output=True, text=True)
+        assert done.stdout.split() == ["2", "1", "0"]
+
     def test_without_an_export_onnx_says_which_command_makes_one(
         self, local: Path, tmp_path: Path, made: Callable[..., Encoders]
     ) -> None:
@@ -194,6 +208,19 @@ class TestWithoutTorch:
             encoders.image_space()
         fallback = made(local, tmp_path / "exports")
         assert fallback.encode_images([png()])[0].status == "ok"
+
+    def test_an_export_that_is_replaced_under_a_running_child_is_loaded_anew(
+        self, local: Path, exports: Path, tmp_path: Path, made: Callable[..., Encoders]
+    ) -> None:
+        whole = find_export(exports, "clip", "clip", identity(local))
+        assert whole is not None
+        before = Path(shutil.copytree(whole.directory, tmp_path / "exports" / "before"))
+        encoders = made(local, tmp_path / "exports", ENCODER_RUNTIME="onnx")
+        assert encoders.encode_images([png()])[0].status == "ok"
+        before.rename(before.with_name("after"))
+        with pytest.raises(ModelUnavailable, match="Make it again"):
+            _words(encoders, ["a cat"])
+        assert len(_words(encoders, ["a cat"])) == 1
 
 
 class TestExports:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from scenebook.cli.commands import app
 from scenebook.encoders.fake import FakeClip
 from scenebook.errors import InvalidInput
 from scenebook.model import Channel
-from tests.commands import ROOT, Scenebook
+from tests.commands import Scenebook, documented
 from tests.conftest import ALICE, BOB
 from tests.pictures import png
 from tests.postgres import Server
@@ -67,13 +66,6 @@ def red(tmp_path: Path) -> str:
     path = tmp_path / "photo.png"
     path.write_bytes(png("red"))
     return str(path)
-
-
-def documented(heading: str) -> Any:
-    page = (ROOT / "docs" / "cli.md").read_text("utf-8")
-    found = re.search(r"```json\n(.*?)```", page[page.index(heading) :], re.DOTALL)
-    assert found is not None
-    return json.loads(found[1])
 
 
 def scenes(answer: Any) -> list[int]:

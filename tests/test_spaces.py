@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -25,6 +27,7 @@ from tests.searching import rows_of
 from tests.sized import ask, backfill, index, operator, rows, seeing, states
 
 SMALL, LARGE = 512, 768
+PATIENCE_S = 60
 
 
 @pytest.fixture(autouse=True)
@@ -139,6 +142,55 @@ class Stop:
             raise KeyboardInterrupt
 
 
+class Searching:
+    """An owner who searches without a pause in a thread, and what each answer had."""
+
+    def __init__(self, pipeline: Pipeline, owner_id: UUID) -> None:
+        self.answers: list[tuple[int, bool]] = []
+        self.stop = threading.Event()
+        self._asked = (pipeline, owner_id)
+
+    def run(self) -> None:
+        while not self.stop.is_set():
+            answer = ask(*self._asked)
+            self.answers.append((len(answer.hits), bool(answer.degraded)))
+
+    def go_on(self) -> None:
+        """Return after a search that began later."""
+        wanted, deadline = len(self.answers) + 2, time.monotonic() + PATIENCE_S
+        while len(self.answers) < wanted:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+
+def test_every_search_during_a_change_of_the_model_is_answered_in_full(
+    small: Pipeline, settings: Settings, alice: UUID, bob: UUID
+) -> None:
+    searching = [Searching(small, owner_id) for owner_id in (alice, bob)]
+    with a_pipeline(seeing(settings, LARGE)) as large, ThreadPoolExecutor() as pool:
+        threads = [pool.submit(one.run) for one in searching]
+        try:
+            for owner_id in (alice, bob):
+                backfill(large).run(owner_id)
+            building = space_of(large, LARGE)
+            activate(operator(large), space_id=building.id)
+            for _ in range(3):
+                for one in searching:
+                    one.go_on()
+                rollback(operator(large), channel=Channel.VISUAL_CLIP)
+            for one in searching:
+                one.go_on()
+            assert drop(operator(large), space_id=building.id) == 6
+            for one in searching:
+                one.go_on()
+        finally:
+            for one in searching:
+                one.stop.set()
+        for thread in threads:
+            thread.result()
+    assert [set(one.answers) for one in searching] == [{(4, False)}, {(2, False)}]
+
+
 def test_scenes_that_are_lost_by_force_say_so_and_come_back(
     small: Pipeline, settings: Settings, alice: UUID, bob: UUID
 ) -> None:
@@ -197,6 +249,28 @@ def test_scenes_that_failed_in_the_other_space_are_named_and_need_force(
         (video,) = videos_of(large, bob)
         assert sorted(status for status, _ in standing(large, video)) == ["ok", "timeout"]
         assert "Timeout after 2.0s" in (video.reason or "")
+
+
+def test_a_scene_that_is_found_while_its_channel_waits_is_not_lost(
+    small: Pipeline, settings: Settings, alice: UUID, bob: UUID
+) -> None:
+    (video,) = videos_of(small, bob)
+    url = settings.database_url
+    assert url is not None
+    with psycopg.connect(url) as connection:  # as a retry that was cancelled leaves it
+        connection.execute(
+            "update public.scene_channels set status = 'pending' where channel = 'visual_clip'"
+            " and owner_id = %s",
+            (bob,),
+        )
+    with a_pipeline(seeing(settings, LARGE)) as large:
+        backfill(large).run(alice)
+        building = space_of(large, LARGE)
+        with pytest.raises(Conflict, match="2 scenes that are found"):
+            activate(operator(large), space_id=building.id)
+        backfill(large).run(bob)
+        activate(operator(large), space_id=building.id)
+        assert [hit.video_id for hit in ask(large, bob).hits] == [video.id] * 2
 
 
 def test_an_active_model_that_cannot_be_loaded_is_said_and_the_other_vectors_are_kept(

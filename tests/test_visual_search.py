@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -18,7 +17,7 @@ from scenebook.similar import similar_scenes
 from scenebook.synthetic.dataset import png
 from scenebook.videos import scenes_of
 from tests.conftest import ALICE, BOB
-from tests.figures import ASKED, SCENE_MS, SCENES, VIDEO, drawings
+from tests.figures import ASKED, SCENE_MS, SCENES, VIDEO, drawings, scene_of
 from tests.indexed import statuses
 from tests.pipelines import a_pipeline, settings_for
 from tests.postgres import Server
@@ -60,18 +59,6 @@ def library(postgres_server: Server, tmp_path_factory: pytest.TempPathFactory) -
                 yield Library(storage_free, encoders, scenes, video.status)
 
 
-def scene_of(text: str) -> int:
-    """The index of the one scene that a text of ASKED is true of."""
-    wanted = ASKED[text]
-    (found,) = (
-        index
-        for index, one in enumerate(drawings())
-        if one.figures == wanted.figures
-        and (one.count, one.relation) == (wanted.count, wanted.relation)
-    )
-    return found
-
-
 def test_every_scene_has_a_vector_at_the_time_of_its_best_frame(library: Library) -> None:
     assert library.status is VideoStatus.READY
     assert len(library.scenes) == SCENES
@@ -95,13 +82,13 @@ def test_a_drawing_is_found_by_its_picture(library: Library) -> None:
         assert best.reasons[0].similarity > 0.97
 
 
-def test_a_keyframe_that_was_stored_finds_its_own_scene_with_its_own_vector(
-    library: Library, tmp_path: Path
-) -> None:
-    drawing = drawings()[5]
-    text = "a large cyan circle"
-    both = library.ask(Query(text, png(drawing, 256)))
-    assert both[0].scene_index == 5
+def test_words_add_to_what_a_picture_shows(library: Library) -> None:
+    """The picture has a red circle, the words a yellow heart: together they are no third thing."""
+    red, yellow = "a red circle left of a blue square", "a green star above a yellow heart"
+    picture = png(drawings()[scene_of(red)], 256)
+    for weight, wanted in ((0.05, scene_of(yellow)), (0.95, scene_of(red))):
+        query = Query(yellow, picture, text_weight=1 - weight, image_weight=weight)
+        assert library.ask(query)[0].scene_index == wanted
 
 
 def test_a_scene_like_another_is_one_that_shows_like_things(library: Library) -> None:

@@ -16,6 +16,7 @@ from rich.text import Text
 from scenebook.cli.commands import AsJson, Owner, app, quiet_settings, working_as
 from scenebook.cli.output import answer, notes
 from scenebook.errors import InvalidInput, ModelUnavailable
+from scenebook.synthetic.dataset import Course, write_training_set
 
 if TYPE_CHECKING:
     from scenebook.training.clip import Recipe, Step, Trained, Trainee
@@ -35,6 +36,7 @@ Described = Annotated[
 Synthetic = Annotated[
     int | None, typer.Option(min=100, help="Generate so many pairs: shapes, colours, places.")
 ]
+Teach = Annotated[Course, typer.Option("--course", help="What the generated pairs are to teach.")]
 Model = Annotated[
     str | None, typer.Option(help="open_clip architecture. Default: CLIP_MODEL_NAME.")
 ]
@@ -64,6 +66,7 @@ def train_clip(
     pairs: Pairs = None,
     described: Described = False,
     synthetic: Synthetic = None,
+    course: Teach = Course.COARSE,
     model: Model = None,
     pretrained: Pretrained = None,
     from_scratch: FromScratch = False,
@@ -84,7 +87,13 @@ def train_clip(
     settings = quiet_settings()
     with tempfile.TemporaryDirectory(prefix="scenebook-training-") as name:
         found = gathered(
-            Path(name), pairs, described=described, synthetic=synthetic, seed=seed, owner=owner
+            Path(name),
+            pairs,
+            described=described,
+            synthetic=synthetic,
+            course=course,
+            seed=seed,
+            owner=owner,
         )
         trainee = clip.Trainee.load(
             model or settings.clip_model_name,
@@ -151,6 +160,7 @@ def gathered(
     *,
     described: bool,
     synthetic: int | None,
+    course: Course,
     seed: int,
     owner: str | None,
 ) -> list[Pair]:
@@ -163,11 +173,13 @@ def gathered(
                 place.database, place.storage, owner_id=place.owner_id, directory=directory
             )
     if synthetic is not None:
-        from scenebook.synthetic.dataset import write_training_set
-
         with bar("Drawing", synthetic) as moved:
             table = write_training_set(
-                directory, count=synthetic, seed=seed, report=lambda done: moved(done, "")
+                directory,
+                count=synthetic,
+                seed=seed,
+                course=course,
+                report=lambda done: moved(done, ""),
             )
     assert table is not None
     return read_pairs(table)

@@ -38,7 +38,7 @@ def scenes_lacking(
     """The owner's next scenes without a vector: never tried, or ended in one of `statuses`.
 
     In a space that is not active, a scene counts once a model has said something of it in the
-    active one: before that it waits for its own job.
+    active one, or if it is still found there: before that it waits for its own job.
     """
     rows = tx.execute(
         statement("spaces/lacking"),

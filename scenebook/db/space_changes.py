@@ -25,7 +25,7 @@ OF_MODEL = (
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Scenes with vectors in a space, and those `ok` in the active space that have none there.
+    """Scenes with vectors in a space, and those found in the active space that have none there.
 
     `missing` have no reason either; `failed` have one.
     """

@@ -50,9 +50,11 @@ class Encoders:
         return self._inference.restarts
 
     def image_space(self) -> EmbeddingSpace:
-        """The space of CLIP's vectors; loads the model unless it was loaded before."""
-        loaded = self._inference.known("clip") or self._loaded_clip()
-        return loaded.space(Channel.VISUAL_CLIP)
+        """The space of CLIP's vectors; loads the model unless the living child has it.
+
+        What an earlier child said is not enough: the checkpoint may have been replaced since.
+        """
+        return self._loaded_clip().space(Channel.VISUAL_CLIP)
 
     def image_calibration(self) -> Calibration:
         """How similarities in the space of CLIP's vectors become probabilities; loads the model."""

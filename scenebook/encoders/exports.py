@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from typing import Any, Literal
 from scenebook.children import Child
 from scenebook.errors import ConfigurationError, DeadlineExceeded, ExportRefused
 from scenebook.settings import Settings
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["clip", "text"]
 Precision = Literal["int8", "fp32"]
@@ -96,16 +99,21 @@ def find_export(
 
 
 def read_export(directory: Path) -> Export | None:
-    """The export in a directory; None if there is none, or one that this version cannot read."""
+    """The export in a directory; None without one, or, with a warning, if it cannot be used."""
     try:
         fields = json.loads((directory / DESCRIPTION).read_text())
         if fields.pop("format") != FORMAT:
-            return None
+            raise ValueError("another version wrote it")
         export = Export(directory=directory, **fields)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        absent = [name for name in export.checksums if not (directory / name).is_file()]
+        if absent:
+            raise ValueError(f"without {', '.join(absent)}")
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    whole = all((directory / name).is_file() for name in export.checksums)
-    return export if whole else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        log.warning("%s is not used (%r). `scenebook models export` makes one.", directory, error)
+        return None
+    return export
 
 
 def export_model(

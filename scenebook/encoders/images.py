@@ -15,7 +15,7 @@ from scenebook.encoders.breaker import CircuitBreaker
 from scenebook.encoders.inference import InferenceChild
 from scenebook.encoders.spaces import LoadedModel
 from scenebook.errors import ChildDied, DeadlineExceeded, ModelUnavailable, ScenebookError
-from scenebook.model import ChannelStatus
+from scenebook.model import Channel, ChannelStatus
 from scenebook.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -50,6 +50,7 @@ class ImageEncoder:
         self._settings = settings
         self._inference = inference
         self._input_s = 0.0  # running mean of one picture's time; 0 until the model is loaded
+        self._asked: LoadedModel | None = None  # the model that the caller knows of
         self._breaker = CircuitBreaker(
             failures=settings.clip_breaker_failures, reset_s=settings.clip_breaker_reset_s
         )
@@ -64,6 +65,7 @@ class ImageEncoder:
         answers = dict.fromkeys(range(len(images)), ImageVector(ChannelStatus.NO_FRAME))
         pictures = {place: image for place, image in enumerate(images) if image is not None}
         waiting, alone, kills = deque(pictures), 0, self._inference.kills
+        self._asked = self._inference.known("clip")
         while waiting:
             if self._inference.kills != kills:
                 raise ChildDied("The inference child was stopped.")
@@ -121,6 +123,10 @@ class ImageEncoder:
     def _load(self) -> LoadedModel:
         loaded = self._inference.load("clip")
         assert loaded is not None
+        channel = Channel.VISUAL_CLIP
+        if self._asked is not None and self._asked.space(channel) != loaded.space(channel):
+            # The caller would take the vectors for the other model's.
+            raise ModelUnavailable("CLIP's files were replaced while it was in use. Try again.")
         if not self._input_s:
             self._input_s = loaded.input_s
         return loaded

@@ -128,7 +128,12 @@ class InferenceChild:
         with self._lock:
             if kind is not None:
                 self.load(kind)
-            return self._child.request(message, timeout_s=timeout_s, on_progress=on_progress)
+            try:
+                return self._child.request(message, timeout_s=timeout_s, on_progress=on_progress)
+            except ModelUnavailable:
+                if kind is not None:  # its export was replaced, perhaps: load it anew
+                    self._models[kind].pid = None
+                raise
 
     def kill(self) -> None:
         """Kill the child from any thread; what is in progress raises ChildDied."""

@@ -73,9 +73,19 @@ def _chosen(
             )
         return original()
     try:
+        _require_whole(export)
         return exported(export)
     except ModelUnavailable as error:
         if runtime == "onnx":
             raise
         log.warning("The %s model runs in torch: %s", kind, error)
         return original()
+
+
+def _require_whole(export: Export) -> None:
+    """Raise ModelUnavailable for files that changed: a graph with other weights may still load."""
+    if damaged := export.damaged():
+        raise ModelUnavailable(
+            f"The export {export.directory} is damaged ({', '.join(damaged)}). Make it again with "
+            "`scenebook models export`, or set ENCODER_RUNTIME=torch."
+        )

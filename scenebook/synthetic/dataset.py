@@ -6,9 +6,10 @@ import csv
 import io
 import json
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,7 @@ from scenebook.synthetic.drawings import (
     Drawing,
     Figure,
     contrast,
+    rebound,
     sample,
 )
 from scenebook.synthetic.painting import paint
@@ -32,21 +34,21 @@ PART = 2000
 COLUMNS = ("image", "caption", "group", "label")
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
-    """What a training set is to teach.
+class Course(StrEnum):
+    """What a training set is to teach; a model learns from the first to the last.
 
-    size: a drawing and its contrasts, which share a batch. changes: how often a contrast changes
-    what. qualities: of the JPEGs, from and to.
+    coarse: any drawing among three that differ from it in a thing or two. binding: two figures, and
+    the same words bound to them in other ways; among easier pairs a model never learns which of two
+    is where. mixed: both, and drawings among seven that differ in what is hardest.
     """
 
-    size: int
-    changes: Mapping[str, float]
-    qualities: tuple[int, int]
+    COARSE = "coarse"
+    BINDING = "binding"
+    MIXED = "mixed"
 
 
-COARSE = Course(4, CHANGES, (60, 95))
-FINE = Course(8, FINE_CHANGES, (85, 98))
+# Of the JPEGs, from and to. Strong compression hides the details that the later courses are about.
+QUALITIES = {Course.COARSE: (60, 95), Course.BINDING: (85, 98), Course.MIXED: (85, 98)}
 
 GATE = Path(__file__).parent / "gate.jsonl"
 GATE_SEED = 500
@@ -67,22 +69,41 @@ class Pair:
         return "" if self.drawing.relation is not None else f"{first.colour} {first.shape}"
 
 
-def training_groups(seed: str, course: Course = COARSE) -> Iterator[list[Pair]]:
-    """Groups of a drawing and its contrasts, without end; none has an unseen combination."""
+def training_groups(seed: str, course: Course = Course.COARSE) -> Iterator[list[Pair]]:
+    """Groups of a drawing and what is nearly like it, without end; none is of the unseen."""
     rng = random.Random(seed)
     while True:
-        group = [sample(rng)]
-        if group[0].unseen:
+        part = course
+        if course is Course.MIXED:
+            part = rng.choices((Course.COARSE, Course.BINDING, course), (0.3, 0.4, 0.3))[0]
+        group = _binding(rng) if part is Course.BINDING else _contrasts(rng, part)
+        if any(one.unseen for one in group):
             continue
-        while len(group) < course.size:
-            other = contrast(rng, group[0], course.changes)
-            if not other.unseen and all(other.facts != one.facts for one in group):
-                group.append(other)
         base = group[0].facts
-        # Each caption names what tells its drawing from the others of its group.
+        # Each caption names what tells its drawing from the others of its group; of two figures
+        # shapes and colours do, and few words more make it easier to learn.
         must = {fact for one in group for fact in base if one.facts[fact] != base[fact]}
-        chance = 0.0 if rng.random() < TERSE else 0.5
+        must, usual = (set(), 0.15) if part is Course.BINDING else (must, 0.5)
+        chance = 0.0 if rng.random() < TERSE else usual
         yield [Pair(one, caption(rng, one, must=must, chance=chance)) for one in group]
+
+
+def _contrasts(rng: random.Random, course: Course) -> list[Drawing]:
+    size, changes = (8, FINE_CHANGES) if course is Course.MIXED else (4, CHANGES)
+    group = [sample(rng)]
+    while len(group) < size and not group[0].unseen:
+        other = contrast(rng, group[0], changes)
+        if not other.unseen and all(other.facts != one.facts for one in group):
+            group.append(other)
+    return group
+
+
+def _binding(rng: random.Random) -> list[Drawing]:
+    while True:
+        drawing = sample(rng, "pair")
+        first, second = drawing.figures
+        if first.shape != second.shape and first.colour != second.colour:
+            return [drawing, *rebound(rng, drawing)]
 
 
 def write_training_set(
@@ -90,7 +111,7 @@ def write_training_set(
     *,
     count: int,
     seed: int,
-    course: Course = COARSE,
+    course: Course = Course.COARSE,
     report: Callable[[int], None] = lambda done: None,
 ) -> Path:
     """Write `count` JPEGs and `pairs.csv` (columns image, caption, group, label); its path.
@@ -125,7 +146,7 @@ def _write_part(
     rows = []
     for place, (group, pair) in enumerate(islice(pairs, size)):
         path = folder / f"{place:05d}.jpg"
-        paint(pair.drawing, SIDE).save(path, quality=qualities.randint(*course.qualities))
+        paint(pair.drawing, SIDE).save(path, quality=qualities.randint(*QUALITIES[course]))
         rows.append((f"{folder.name}/{path.name}", pair.caption.text, group, pair.label))
     return rows
 

@@ -211,13 +211,13 @@ def contrast(
         possible |= {name: changes[name] for name in ("colours", "shapes")}
     change = rng.choices(list(possible), list(possible.values()))[0]
     if change in ("colours", "shapes"):
-        changed = _exchanged(drawing, change.removesuffix("s"))
+        changed = exchanged(drawing, change.removesuffix("s"))
     else:
         changed = rng.choice(alternatives(drawing, change))
     return replace(changed, seed=rng.getrandbits(32))
 
 
-def _exchanged(drawing: Drawing, name: str) -> Drawing:
+def exchanged(drawing: Drawing, name: str) -> Drawing:
     """The two figures with one attribute exchanged."""
     first, second = drawing.figures
     figures = (
@@ -225,3 +225,10 @@ def _exchanged(drawing: Drawing, name: str) -> Drawing:
         replace(second, **{name: getattr(first, name)}),
     )
     return replace(drawing, figures=figures)
+
+
+def rebound(rng: random.Random, drawing: Drawing) -> list[Drawing]:
+    """Two figures with their colours, shapes or places exchanged: the same words, bound anew."""
+    turned = replace(drawing, figures=tuple(reversed(drawing.figures)))
+    others = [exchanged(drawing, "colour"), exchanged(drawing, "shape"), turned]
+    return [replace(other, seed=rng.getrandbits(32)) for other in others]

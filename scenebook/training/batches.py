@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from scenebook.encoders.inference import cores
 from scenebook.encoders.pictures import UndecodablePicture, decode
 from scenebook.errors import InvalidInput
 from scenebook.training.pairs import Pair
@@ -71,9 +72,11 @@ class GroupedBatches(Sampler[list[int]]):
 
 
 def training_batches(pictures: Pictures, pairs: Sequence[Pair], *, size: int, seed: int) -> Any:
-    """Batches without end; one process decodes ahead."""
+    """Batches without end; where there are cores to spare, processes decode ahead."""
     batches = GroupedBatches(pairs, batch_size=size, seed=seed)
-    return DataLoader(pictures, batch_sampler=batches, num_workers=1, prefetch_factor=4)
+    # On two cores a decoding process makes torch's threads wait for one another: 1.0 s a step
+    # instead of 0.7 for the shipped checkpoint.
+    return DataLoader(pictures, batch_sampler=batches, num_workers=max(0, cores() - 2))
 
 
 def validation_batches(pictures: Pictures, *, size: int) -> Any:

@@ -24,7 +24,12 @@ where s.owner_id = :owner_id
       end
   and case
           when :active then c.status = any(:wanted)
-          else c.status = any(:of_model) and (x.scene_id is null or x.status = any(:wanted))
+          else (x.scene_id is null or x.status = any(:wanted))
+              and (c.status = any(:of_model) or exists (
+                  select from public.scene_embeddings as e
+                  join public.embedding_spaces as p on p.id = e.space_id
+                  where p.channel = :channel and p.status = 'active'
+                    and e.owner_id = s.owner_id and e.scene_id = s.id))
       end
   and not exists (
       select from public.scene_embeddings as e

@@ -294,7 +294,9 @@ def command(
     """The exit code and the answer of a command."""
     patch.setattr("scenebook.cli.commands.get_settings", lambda: settings)
     done = CliRunner().invoke(app, [*words, "--json"], standalone_mode=False)
-    return done.exit_code, json.loads(done.stdout) if done.stdout else {}
+    # Without standalone mode a command that exits returns its code.
+    code = done.exit_code or done.return_value or 0
+    return code, json.loads(done.stdout) if done.stdout else {}
 
 
 def test_the_commands_change_the_model_of_all_owners(

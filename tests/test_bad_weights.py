@@ -231,7 +231,7 @@ def test_weights_that_are_replaced_in_use_are_never_taken_for_the_others(checkpo
         tensors["visual.proj"] = -tensors["visual.proj"]
         save_file(tensors, checkpoint / WEIGHTS)
         assert encoders.encode_images([png()])[0].status is ChannelStatus.OK  # they are in memory
-        encoders.kill()
+        encoders.close()  # as a deadline that passes ends the child; the next picture starts it
         (answer,) = encoders.encode_images([png()])
         assert answer.status is ChannelStatus.LOAD_ERROR
         assert "replaced while it was in use" in (answer.error or "")

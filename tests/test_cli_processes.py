@@ -86,7 +86,8 @@ def _worker_of(up: subprocess.Popen[bytes]) -> Any:
 
 
 def test_the_demo_shows_everything_and_indexes_the_same_bytes_once(tmp_path: Path) -> None:
-    commands = Scenebook(tmp_path / "data", TEXT_EMBEDDING_PROVIDER="local")
+    # In ONNX Runtime alone: the demo needs no torch.
+    commands = Scenebook(tmp_path / "data", TEXT_EMBEDDING_PROVIDER="local", ENCODER_RUNTIME="onnx")
     first = commands.run("demo")
     for stage in ("probe", "segment", "transcribe", "visual clip", "embed text", "finalize"):
         assert stage in first.stderr

@@ -99,11 +99,13 @@ def test_described_keyframes_are_those_of_one_owner(
             " where owner_id = %s", (alice,)
         )  # fmt: skip
     db, storage = pipeline.tools.db, pipeline.tools.storage
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
     with pytest.raises(InvalidInput, match="0 described scenes"):
-        described_keyframes(db, storage, owner_id=bob, directory=tmp_path)
+        described_keyframes(db, storage, owner_id=bob, directory=pictures)
     with pytest.raises(InvalidInput, match=f"{len(described)} described scenes"):
-        described_keyframes(db, storage, owner_id=alice, directory=tmp_path)
-    assert len(list(tmp_path.iterdir())) == len(described)
+        described_keyframes(db, storage, owner_id=alice, directory=pictures)
+    assert len(list(pictures.iterdir())) == len(described)
 
 
 def test_a_model_learns_words_it_never_heard(tmp_path: Path) -> None:

@@ -37,6 +37,10 @@ DRAWN_QUERIES = (
     "a blue square left of a red circle",
     "a striped orange ring in the top left corner",
 )
+NOT_DRAWN = (
+    "The search by what is seen is shown on servers of the demo's own only: its model would become "
+    "the active one of your database. Unset DATABASE_URL to see it.\n"
+)
 HITS = 3
 QUERY_WORDS = 8
 
@@ -71,6 +75,8 @@ def demo(
         if drawn is not None:
             say.rule("4. Search by what is seen")
             show_drawn(place, drawn)
+        elif video is None:
+            say.print(NOT_DRAWN)
         say.rule("Which model did what")
         say.print(models_line(place))
     where = f" Its data stays in {place.settings.scenebook_data_dir}." if place.own_servers else ""

@@ -169,11 +169,13 @@ class Supervisor:
 
 
 def _located(settings: Settings) -> dict[str, str]:
-    """The variables that tell a process where the servers and the data are."""
+    """The variables for what a command may choose: servers, data, the CLIP model."""
     located = {
         "DATABASE_URL": settings.database_url,
         "REDIS_URL": settings.redis_url,
         "STORAGE_URL": settings.storage,
         "SCENEBOOK_DATA_DIR": str(settings.scenebook_data_dir.resolve()),
+        "CLIP_ENABLED": str(settings.clip_enabled),
+        "CLIP_MODEL_NAME": settings.clip_model_name,
     }
     return {name: value for name, value in located.items() if value}

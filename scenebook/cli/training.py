@@ -15,7 +15,7 @@ from rich.text import Text
 
 from scenebook.cli.commands import AsJson, Owner, app, quiet_settings, working_as
 from scenebook.cli.output import answer, notes
-from scenebook.errors import InvalidInput, ModelUnavailable
+from scenebook.errors import Conflict, InvalidInput, ModelUnavailable
 from scenebook.synthetic.dataset import Course, write_training_set
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def train_clip(
     if [pairs is not None, described, synthetic is not None].count(True) != 1:
         raise InvalidInput("Name the pairs: one of --pairs, --described and --synthetic.")
     clip = training_code()
+    require_room(out)
     settings = quiet_settings()
     with tempfile.TemporaryDirectory(prefix="scenebook-training-") as name:
         found = gathered(
@@ -111,7 +112,7 @@ def train_clip(
             device=device,
             precision=precision,
         )
-        finish(out, run(out, trainee, found, recipe), as_json=as_json)
+        finish(out, run(out, trainee, found, recipe, private=described), as_json=as_json)
 
 
 def training_code() -> Any:
@@ -136,6 +137,12 @@ def finish(out: Path, done: Finished, *, as_json: bool) -> None:
         )
     lines.append(f"To search with it: CLIP_ENABLED=true CLIP_PRETRAINED={out}")
     answer(shape(out, done.trained), Text("\n".join(lines)), as_json=as_json)
+
+
+def require_room(out: Path) -> None:
+    """Raise Conflict if the directory holds a checkpoint already: training must not replace it."""
+    if (out / "open_clip_config.json").exists():
+        raise Conflict(f"{out} holds a checkpoint already. Name another directory with --out.")
 
 
 def shape(out: Path, trained: Trained) -> dict[str, Any]:
@@ -185,12 +192,13 @@ def gathered(
     return read_pairs(table)
 
 
-def run(out: Path, trainee: Trainee, pairs: list[Pair], recipe: Recipe) -> Finished:
+def run(
+    out: Path, trainee: Trainee, pairs: list[Pair], recipe: Recipe, *, private: bool
+) -> Finished:
     """Train under a progress bar and write the checkpoint with all that belongs to it."""
     from scenebook.training.clip import train
-    from scenebook.training.finishing import finished, require_room
+    from scenebook.training.finishing import finished
 
-    require_room(out)
     with bar("Training", recipe.steps) as moved:
 
         def report(step: Step) -> None:
@@ -198,7 +206,7 @@ def run(out: Path, trainee: Trainee, pairs: list[Pair], recipe: Recipe) -> Finis
 
         trained = train(trainee, pairs, recipe, report=report)
     command = " ".join(["scenebook", *sys.argv[1:]])
-    return finished(trainee, trained, out, command=command, pairs=len(pairs))
+    return finished(trainee, trained, out, command=command, pairs=len(pairs), private=private)
 
 
 @contextmanager

@@ -91,8 +91,8 @@ def export(request: Message, progress: Callable[[Message], None]) -> Message:
                 continue
             step(f"Writing the export as {recipe.name} and comparing it with torch")
             candidate = Path(folder) / recipe.name.replace(" ", "-")
-            found = _candidate(original, kind, recipe, traced, candidate)
             try:
+                found = _candidate(original, kind, recipe, traced, candidate)
                 figures = _passed(reference, original, found)
             except ExportRefused as error:
                 refused[recipe.name] = str(error)

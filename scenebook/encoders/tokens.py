@@ -39,7 +39,13 @@ class ClipTokenizer:
             rf"{START}|{END}|'s|'t|'re|'ve|'m|'ll|'d|[\p{{L}}]+|[\p{{N}}]|[^\s\p{{L}}\p{{N}}]+",
             regex.IGNORECASE,
         )
-        self._pieces = Tokenizer.from_file(str(vocabulary))
+        try:
+            self._pieces = Tokenizer.from_file(str(vocabulary))
+        except Exception as error:  # the door to the library's loader, which raises nothing finer
+            raise ModelUnavailable(
+                f"The vocabulary {vocabulary} cannot be read ({error}). Make it again with "
+                "`scenebook models export`, or set ENCODER_RUNTIME=torch."
+            ) from error
         self._ends = {word: self._pieces.token_to_id(word) for word in (START, END)}
         self._context_length = context_length
         self._lower = clean == "lower"

@@ -64,9 +64,9 @@ class Pair:
 
     @property
     def label(self) -> str:
-        """What the picture is of, as a class name; empty if it shows two things."""
+        """What the picture is of, as a class name; empty if it shows several things."""
         first = self.drawing.figures[0]
-        return "" if self.drawing.relation is not None else f"{first.colour} {first.shape}"
+        return f"{first.colour} {first.shape}" if self.drawing.position is not None else ""
 
 
 def training_groups(seed: str, course: Course = Course.COARSE) -> Iterator[list[Pair]]:

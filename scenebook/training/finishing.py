@@ -18,7 +18,6 @@ from scenebook.classification import (
 from scenebook.encoders import golden
 from scenebook.encoders.golden import Golden
 from scenebook.encoders.spaces import CALIBRATION
-from scenebook.errors import Conflict
 from scenebook.labels import prompts
 from scenebook.training.clip import Trained, Trainee
 from scenebook.training.pairs import Pair
@@ -48,22 +47,24 @@ class Finished:
 
 
 def finished(
-    trainee: Trainee, trained: Trained, directory: Path, *, command: str, pairs: int
+    trainee: Trainee,
+    trained: Trained,
+    directory: Path,
+    *,
+    command: str,
+    pairs: int,
+    private: bool,
 ) -> Finished:
-    """Write the checkpoint; `command` and the number of pairs go onto its card."""
+    """Write the checkpoint; `command` and the number of pairs go onto its card.
+
+    Of private pairs none is kept: golden vectors come with their pictures and texts.
+    """
     save(trainee, directory)
     calibrated = calibrate(trainee, trained.held_out, directory)
-    write_golden(trainee, trained.held_out, directory)
+    if not private:
+        write_golden(trainee, trained.held_out, directory)
     write_card(directory, command=command, pairs=pairs, trained=trained)
     return Finished(trained, calibrated)
-
-
-def require_room(directory: Path) -> None:
-    """Raise Conflict if the directory holds a checkpoint already: training must not replace it."""
-    if (directory / WEIGHTS).exists():
-        raise Conflict(
-            f"{directory} holds a checkpoint already. Name another directory with --out."
-        )
 
 
 def save(trainee: Trainee, directory: Path) -> None:

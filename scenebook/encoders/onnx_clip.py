@@ -43,7 +43,9 @@ class OnnxClip:
         self._preprocessing = Preprocessing.of(
             details["preprocessing"], fit=fit, max_image_size=max_image_size
         )
-        self._images = Session(export.directory / IMAGE, threads=threads, device=device)
+        self._images = Session(
+            export.directory / IMAGE, threads=threads, at_once=threads, device=device
+        )
         known = calibration or Calibration(**details["calibration"])
         self.loaded = LoadedModel(
             model=export.model,
@@ -81,7 +83,9 @@ class OnnxClip:
             clean=details["clean"],
         )
         path = self._export.directory / TEXT
-        return tokenizer, Session(path, threads=self._threads, device=self._images.device)
+        return tokenizer, Session(
+            path, threads=self._threads, at_once=self._threads, device=self._images.device
+        )
 
     def _measure(self) -> float:
         """Seconds of one picture; the first call, a warm-up, is checked and not counted."""

@@ -39,7 +39,8 @@ class OnnxText:
         for tokenizer in (self._whole, self._cut):
             tokenizer.no_padding()
         self._window = int(details["window"])
-        self._session = Session(export.directory / SENTENCES, threads=threads)
+        # A sentence is too little for two threads to share.
+        self._session = Session(export.directory / SENTENCES, threads=1, at_once=threads)
         checked(self.encode(["warm up"]), export.directory)
         self.loaded = LoadedModel(
             model=export.model,

@@ -32,6 +32,7 @@ class Scenebook:
             "SCENEBOOK_OWNER": "alice",
             "TEXT_EMBEDDING_PROVIDER": "fake",
             "TRANSCRIPTION_PROVIDER": "off",
+            "CLIP_CPU_THREADS": "1",  # tests run side by side
         }
         self.environ = process_environment(ours | environ)
 

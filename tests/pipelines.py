@@ -26,6 +26,7 @@ def settings_for(database_url: str, data_dir: Path, **changes: object) -> Settin
         "text_embedding_provider": "fake",
         "job_backoff_s": 0.01,
         "transcription_provider": "off",
+        "clip_cpu_threads": 1,  # tests run side by side
     }
     return Settings(**(values | changes))  # type: ignore[arg-type]
 

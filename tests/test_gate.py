@@ -28,6 +28,7 @@ def figures(runtime: str) -> Settings:
         clip_model_name=FIGURES,
         clip_timeout_s=60,  # a busy machine must not decide what the model sees
         clip_batch_size=BATCH,
+        clip_cpu_threads=1,
         encoder_runtime=runtime,  # type: ignore[arg-type]
     )
 

@@ -119,7 +119,7 @@ def test_a_model_learns_words_it_never_heard(tmp_path: Path) -> None:
     commands = Scenebook(tmp_path / "data")
     report = commands.json(
         "train-clip", "--pairs", str(pairs), "--out", str(out), "--model", "figures",
-        "--steps", "60", "--batch-size", "48", "--learning-rate", "1e-3",
+        "--steps", "40", "--batch-size", "32", "--learning-rate", "1e-3",
         "--validation-share", "0.2",
     )  # fmt: skip
     before, after = report["recall_before"], report["recall_after"]

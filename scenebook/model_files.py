@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from scenebook.encoders.checkpoints import FIGURES, SHIPPED, clip_source
+from scenebook.encoders.checkpoints import SHIPPED, clip_source, is_shipped
 from scenebook.encoders.fake import FAKE
 from scenebook.encoders.inference import Kind
 from scenebook.encoders.spaces import MODEL_FILES, identity
@@ -105,7 +105,7 @@ def _clip(settings: Settings) -> ModelFiles:
     )  # fmt: skip
     if name == FAKE:
         return ModelFiles("clip", name, "", Origin.FAKE, used)
-    if name == FIGURES:
+    if is_shipped(name, pretrained):
         return ModelFiles("clip", name, "", Origin.SHIPPED, used, SHIPPED)
     if Path(pretrained).exists():
         return ModelFiles("clip", name, pretrained, Origin.LOCAL, used, Path(pretrained))

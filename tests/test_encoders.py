@@ -11,11 +11,12 @@ import numpy as np
 import psutil
 import pytest
 
+from scenebook.encoders.checkpoints import DEFAULT_PRETRAINED, SHIPPED, clip_source
 from scenebook.encoders.client import Encoders
 from scenebook.encoders.inference import CHILD_MODULE, cores
 from scenebook.errors import ConfigurationError, InvalidMedia, ModelUnavailable
 from scenebook.model import Channel, Utterance, UtteranceSource
-from scenebook.settings import load
+from scenebook.settings import Settings, load
 from tests.checkpoints import SCRIPT, checkpoints
 
 SPEECH = Path(__file__).parent / "media" / "whats_the_weather_like.wav"
@@ -221,3 +222,13 @@ class TestSpeech:
         with pytest.raises(ModelUnavailable, match="set WHISPER_MODEL to a directory"):
             heard(encoders, SPEECH)
         encoders.close()
+
+
+def test_other_weights_win_over_the_name_of_the_shipped_checkpoint(tmp_path: Path) -> None:
+    assert Settings().clip_pretrained == DEFAULT_PRETRAINED
+    assert clip_source("figures", DEFAULT_PRETRAINED).pretrained == str(SHIPPED)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "open_clip_config.json").write_text("{}")
+    source = clip_source("figures", str(mine))
+    assert (source.model, source.pretrained) == ("mine", str(mine))

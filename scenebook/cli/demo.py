@@ -16,7 +16,7 @@ from scenebook.cli.output import answers, notes
 from scenebook.cli.switched import switched_on
 from scenebook.cli.workplace import Workplace, workplace
 from scenebook.db.spaces import active_space
-from scenebook.encoders.checkpoints import FIGURES
+from scenebook.encoders.checkpoints import DEFAULT_PRETRAINED, FIGURES
 from scenebook.errors import InvalidMedia, NotFound
 from scenebook.model import SETTLED, Channel, Scene, Video, VideoStatus
 from scenebook.settings import Settings
@@ -94,6 +94,7 @@ def with_figures(settings: Settings) -> Settings:
         update={
             "clip_enabled": True,
             "clip_model_name": FIGURES,
+            "clip_pretrained": DEFAULT_PRETRAINED,
             "scenebook_data_dir": settings.scenebook_data_dir / "demo",
         }
     )

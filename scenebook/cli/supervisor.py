@@ -177,5 +177,6 @@ def _located(settings: Settings) -> dict[str, str]:
         "SCENEBOOK_DATA_DIR": str(settings.scenebook_data_dir.resolve()),
         "CLIP_ENABLED": str(settings.clip_enabled),
         "CLIP_MODEL_NAME": settings.clip_model_name,
+        "CLIP_PRETRAINED": settings.clip_pretrained,
     }
     return {name: value for name, value in located.items() if value}

@@ -12,6 +12,7 @@ from scenebook.errors import ModelUnavailable
 
 FIGURES = "figures"
 SHIPPED = Path(__file__).resolve().parents[1] / "checkpoints" / FIGURES
+DEFAULT_PRETRAINED = "openai"  # of CLIP_PRETRAINED
 # What open_clip loads from a directory; the weights may have any of these names.
 CONFIGURATION = "open_clip_config.json"
 
@@ -36,12 +37,17 @@ class ClipSource:
         return read_calibration(directory) if directory.is_dir() else None
 
 
+def is_shipped(model_name: str, pretrained: str) -> bool:
+    """Whether the shipped checkpoint is meant: by its name, unless other weights are named too."""
+    return model_name == FIGURES and pretrained in ("", DEFAULT_PRETRAINED)
+
+
 def clip_source(model_name: str, pretrained: str) -> ClipSource:
     """The source of a model's weights. Raises ModelUnavailable if the shipped ones are missing.
 
     Reads a local checkpoint whole, to name it by its content.
     """
-    if model_name == FIGURES:
+    if is_shipped(model_name, pretrained):
         if not (SHIPPED / CONFIGURATION).is_file():
             raise ModelUnavailable(
                 f"The checkpoint of CLIP_MODEL_NAME={FIGURES} is missing from {SHIPPED}. Install "

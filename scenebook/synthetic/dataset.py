@@ -1,4 +1,7 @@
-"""Training pairs and the gate set, drawn from a seed."""
+"""Training pairs and the gate set, drawn from a seed.
+
+`python -m scenebook.synthetic.dataset` writes the gate set anew.
+"""
 
 from __future__ import annotations
 
@@ -201,3 +204,7 @@ def png(drawing: Drawing, side: int = SIDE) -> bytes:
     buffer = io.BytesIO()
     paint(drawing, side).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+if __name__ == "__main__":
+    write_gate(draw_gate())

@@ -240,10 +240,14 @@ def _optimizer(model: Any, recipe: Recipe) -> torch.optim.Optimizer:
 
 def _forget_unused_tokens(model: Any, used: torch.Tensor) -> None:
     """A word that no caption had shall mean nothing, instead of what chance made of it."""
-    unused = torch.ones(model.token_embedding.num_embeddings, dtype=torch.bool)
+    # A text tower of another library keeps its table elsewhere, and keeps what is in it.
+    table = getattr(getattr(model, "text", model), "token_embedding", None)
+    if table is None:
+        return
+    unused = torch.ones(table.num_embeddings, dtype=torch.bool)
     unused[torch.unique(used)] = False
     with torch.no_grad():
-        model.token_embedding.weight[unused.to(model.token_embedding.weight.device)] = 0.0
+        table.weight[unused.to(table.weight.device)] = 0.0
 
 
 def _round_to_half(model: Any) -> None:

@@ -6,9 +6,14 @@ ScenebookError
 │   ├── InvalidSubtitles     the transcript file cannot be read
 │   ├── InvalidQuery         the search cannot be asked like this
 │   └── ConfigurationError   a setting is missing, unknown or malformed
+├── Unauthorized             nobody is signed in, or the key or token is not valid
+├── Forbidden                the key or token does not allow this
 ├── NotFound                 there is no such thing for this owner
+├── Expired                  a token or upload was valid once
 ├── Conflict                 the thing is in a state that does not allow it
+├── TooLarge                 the body or file is larger than the limit
 ├── QuotaExceeded            the owner's limit is reached
+├── RateLimited              too many requests; come again later
 ├── Unavailable              a service or model cannot be reached now; retried
 │   └── ModelUnavailable     the model's weights or package cannot be loaded
 ├── ExportRefused            an exported model does not answer as the original does
@@ -66,11 +71,32 @@ class ConfigurationError(InvalidInput):
     code = "configuration"
 
 
+class Unauthorized(ScenebookError):
+    """Nobody is signed in."""
+
+    status = 401
+    code = "unauthorized"
+
+
+class Forbidden(ScenebookError):
+    """This is not allowed."""
+
+    status = 403
+    code = "forbidden"
+
+
 class NotFound(ScenebookError):
     """There is no such thing for this owner."""
 
     status = 404
     code = "not_found"
+
+
+class Expired(ScenebookError):
+    """It was valid once and is no longer."""
+
+    status = 410
+    code = "expired"
 
 
 class Conflict(ScenebookError):
@@ -80,11 +106,26 @@ class Conflict(ScenebookError):
     code = "conflict"
 
 
+class TooLarge(InvalidInput):
+    """It is larger than the limit."""
+
+    status = 413
+    code = "too_large"
+
+
 class QuotaExceeded(ScenebookError):
     """The owner's limit is reached."""
 
     status = 429
     code = "quota_exceeded"
+
+
+class RateLimited(ScenebookError):
+    """Too many requests."""
+
+    status = 429
+    code = "rate_limited"
+    retryable = True
 
 
 class Unavailable(ScenebookError):

@@ -16,17 +16,15 @@ from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from scenebook.api_settings import ApiSettings, Count, Seconds
 from scenebook.errors import ConfigurationError
 from scenebook.misspelt import looks_like_ours, unknown_setting
-
-Seconds = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
 
 POSTGRES_SCHEMES = ("postgres", "postgresql", "postgresql+psycopg")
 REDIS_SCHEMES = ("redis", "rediss", "redis+socket")
 
 
-class Settings(BaseSettings):
+class Settings(ApiSettings):
     """Everything that can be configured, with its default, its meaning and its unit."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid")
@@ -252,6 +250,12 @@ class Settings(BaseSettings):
     def _heartbeat_fits_the_lease(self) -> Settings:
         if self.job_beat_s * 2 > self.job_lease_s:
             raise ValueError("JOB_BEAT_S must be at most half of JOB_LEASE_S")
+        return self
+
+    @model_validator(mode="after")
+    def _nobody_is_served_from_this_machine_only(self) -> Settings:
+        if self.auth_mode == "dev" and not self.on_loopback:
+            raise ValueError("AUTH_MODE=dev needs an API_HOST of this machine, as 127.0.0.1")
         return self
 
     @model_validator(mode="after")

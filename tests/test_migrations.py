@@ -91,7 +91,7 @@ def test_an_empty_database_comes_to_head(empty_database_url: str) -> None:
     assert migrate.current(empty_database_url) is None
     assert not migrate.is_at_head(empty_database_url)
     migrate.upgrade(empty_database_url)
-    assert migrate.current(empty_database_url) == "0003"
+    assert migrate.current(empty_database_url) == "0004"
     assert migrate.is_at_head(empty_database_url)
 
 

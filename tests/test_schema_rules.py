@@ -45,7 +45,13 @@ RULES = {
               ('embedding_spaces', 'changed_spaces', '{scenebook_worker}'),
               ('embedding_spaces', 'dropped_spaces', '{scenebook_worker}'),
               ('jobs', 'jobs_of_all', '{scenebook_relay,scenebook_worker}'),
-              ('workers', 'workers_of_all', '{scenebook_relay,scenebook_worker}'))
+              ('workers', 'workers_of_all', '{scenebook_relay,scenebook_worker}'),
+              ('api_keys', 'presented_key', '{scenebook_api}'),
+              ('idempotency_keys', 'expired_of_all', '{scenebook_relay}'),
+              ('uploads', 'expired_of_all', '{scenebook_relay}'),
+              ('webhook_endpoints', 'endpoints_of_all', '{scenebook_relay}'),
+              ('webhook_deliveries', 'deliveries_of_all', '{scenebook_relay}'),
+              ('searches', 'searches_of_all', '{scenebook_relay}'))
     """,
     "a policy checks what it writes as it checks what it reads": """
         select p.tablename, p.policyname from pg_policies as p

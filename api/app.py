@@ -1,0 +1,62 @@
+"""The application: its routes, its doors, and what it opens and closes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from api import (
+    events,
+    health,
+    keys,
+    media,
+    postgrest,
+    problems,
+    quick,
+    search,
+    tus,
+    uploads,
+    videos,
+    webhooks,
+)
+from api.services import Services
+from scenebook.settings import Settings
+
+ROUTERS = (
+    health.router,
+    uploads.router,
+    tus.router,
+    videos.router,
+    events.router,
+    media.router,
+    search.router,
+    quick.router,
+    webhooks.router,
+    keys.router,
+    postgrest.router,
+)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application with these settings; it connects when it starts."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.services = Services.make(settings)
+        try:
+            yield
+        finally:
+            app.state.services.close()
+
+    app = FastAPI(
+        title="Scenebook",
+        summary="Search inside videos: what is said and what is seen.",
+        version="1",
+        lifespan=lifespan,
+    )
+    problems.install(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    return app

@@ -1,0 +1,7 @@
+"""Whether the process lives, is ready, and what it counts."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["health"])

@@ -1,0 +1,119 @@
+"""Errors as problem details (RFC 9457): every one has a stable code and says what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from scenebook.errors import ScenebookError
+
+log = structlog.get_logger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 2
+
+
+class Problem(BaseModel):
+    """What went wrong, for programs (`code`) and for people (`detail`)."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str = Field(description="Stable: programs may depend on it.")
+    detail: str = Field(description="What is wrong, and what to do.")
+    errors: list[dict[str, Any]] | None = Field(None, description="Where a body is not valid.")
+
+
+def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The documentation of error statuses, for a route's `responses`."""
+    content = {MEDIA_TYPE: {"schema": Problem.model_json_schema()}}
+    return {
+        status: {"description": TITLES.get(status, "An error."), "content": content}
+        for status in statuses
+    }
+
+
+TITLES: Mapping[int, str] = {
+    400: "The request is malformed.",
+    401: "Nobody is signed in.",
+    403: "This is not allowed.",
+    404: "There is no such thing.",
+    405: "The method is not allowed.",
+    409: "The current state does not allow this.",
+    410: "It has expired.",
+    411: "The length is missing.",
+    413: "It is too large.",
+    415: "The media type is not supported.",
+    416: "The range is not satisfiable.",
+    422: "The input is not valid.",
+    429: "Too many requests, or a limit is reached.",
+    500: "An unexpected error.",
+    503: "It cannot be done now.",
+    504: "It took too long.",
+}
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    errors: list[dict[str, Any]] | None = None,
+) -> JSONResponse:
+    """One problem as a response."""
+    body = Problem(
+        title=TITLES.get(status, "An error.").rstrip("."),
+        status=status,
+        code=code,
+        detail=detail,
+        errors=errors,
+    )
+    return JSONResponse(
+        body.model_dump(exclude_none=True), status, headers=headers, media_type=MEDIA_TYPE
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error of this application as a problem."""
+    app.add_exception_handler(ScenebookError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _ours(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ScenebookError)
+    if error.status >= 500:
+        log.warning("request_failed", code=error.code, error=str(error))
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if error.status in (429, 503) else None
+    return problem(error.status, error.code, str(error), headers=headers)
+
+
+async def _invalid(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    # Without the input: it may be large, secret, or not representable.
+    errors = [
+        {"at": ".".join(str(part) for part in one["loc"]), "message": one["msg"]}
+        for one in error.errors()[:20]
+    ]
+    where = "; ".join(f"{one['at']}: {one['message']}" for one in errors[:3])
+    return problem(422, "invalid_input", f"The request is not valid: {where}.", errors=errors)
+
+
+async def _http(_request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    return problem(error.status_code, code, str(error.detail), headers=error.headers)
+
+
+async def _unexpected(_request: Request, error: Exception) -> JSONResponse:
+    log.error("request_broke", exc_info=error)
+    return problem(500, "internal", "An unexpected error. The log says more, by the request id.")

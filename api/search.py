@@ -1,0 +1,7 @@
+"""Search by words, pictures and scenes."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["search"])

@@ -1,0 +1,7 @@
+"""Videos of an owner."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+router = APIRouter(tags=["videos"])

@@ -2,6 +2,291 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+import base64
+import binascii
+import hashlib
+import json
+import time
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, File, Form, Query, UploadFile
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from api import found, problems
+from api.caller import Reader
+from api.fields import Text
+from api.paging import read_page, sign_page
+from api.services import Services, ServicesOf
+from scenebook import metrics, queries, search, similar
+from scenebook.errors import InvalidInput, InvalidQuery, TooLarge
+from scenebook.hits import SearchAnswer
+from scenebook.model import Channel, SearchChannel
+from scenebook.queries import GroupBy, Grouping, Mode, Position
+from scenebook.search_log import Searched
 
 router = APIRouter(tags=["search"])
+
+STATUSES = problems.responses(400, 401, 403, 404, 410, 413, 422, 429, 500, 503, 504)
+Ms = Annotated[int, Field(ge=0, le=10**12)]
+Weight = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Threshold = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
+
+
+class FiltersIn(BaseModel):
+    """Which scenes may be found."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    video_ids: Annotated[list[UUID], Field(max_length=200)] | None = None
+    tags: Annotated[list[Text], Field(max_length=50)] | None = Field(
+        default=None, description="A scene has all of them."
+    )
+    from_ms: Ms | None = Field(default=None, description="A scene overlaps this part of its video.")
+    to_ms: Ms | None = None
+    min_duration_ms: Ms | None = Field(default=None, description="Of the scene.")
+    max_duration_ms: Ms | None = None
+    has_speech: bool | None = None
+
+
+class SearchIn(BaseModel):
+    """What to look for: a text, a picture or a scene, or a text with one of the two."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[Text, Field(max_length=queries.MAX_QUERY_LENGTH)] | None = Field(
+        default=None,
+        description='Words; `"a phrase"`, `or` and `-without` count in the channel `lexical`.',
+    )
+    image: str | None = Field(
+        default=None, description="A picture in base64: JPEG, PNG, WebP, GIF or BMP."
+    )
+    scene_id: UUID | None = Field(
+        default=None, description="Scenes like this one; it is left out itself."
+    )
+    text_weight: Weight = Field(default=0.5, description="Of the text, where both are compared.")
+    image_weight: Weight = Field(default=0.5, description="Of the picture or scene.")
+    channels: Annotated[list[SearchChannel], Field(min_length=1)] | None = Field(
+        default=None, description="What is asked. Default: every channel that has something."
+    )
+    mode: Mode = "balanced"
+    weights: dict[SearchChannel, Weight] | None = Field(
+        default=None, description="Of channels; they win over the mode, and those not named have 0."
+    )
+    threshold: Threshold | None = Field(
+        default=None,
+        description="Least cosine similarity. Default: what suits the channel and the query.",
+    )
+    filters: FiltersIn = Field(default_factory=lambda: FiltersIn())
+    group_by: GroupBy = Field(
+        default="scene", description="A `moment` is adjacent scenes put together."
+    )
+    max_per_video: Annotated[int, Field(ge=1, le=100)] | None = None
+    rerank: bool = Field(default=False, description="Let the cross-encoder order the best hits.")
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    page_token: Annotated[str, Field(max_length=2000)] | None = None
+
+
+@router.post("/v1/search", responses=STATUSES)
+def search_scenes(body: SearchIn, caller: Reader, services: ServicesOf) -> found.SearchOut:
+    """Scenes that answer a text, a picture or a scene, best first."""
+    image = None if body.image is None else _decoded(body.image)
+    return answer(services, body, owner_id=caller.owner_id, image=image)
+
+
+@router.post("/v1/search/image", responses=STATUSES)
+def search_by_image(
+    caller: Reader,
+    services: ServicesOf,
+    file: Annotated[UploadFile, File(description="JPEG, PNG, WebP, GIF or BMP.")],
+    options: Annotated[
+        str, Form(max_length=100_000, description="The body of POST /v1/search, as JSON.")
+    ] = "{}",
+) -> found.SearchOut:
+    """Scenes that look like an uploaded picture, best first; with `text`, both count."""
+    try:
+        body = SearchIn.model_validate_json(options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"The options are not valid: {where}: {first['msg']}.") from None
+    if body.image is not None:
+        raise InvalidQuery("The picture is the uploaded file. Leave `image` out of the options.")
+    most = services.settings.image_max_bytes
+    image = file.file.read(most + 1)
+    if len(image) > most:
+        raise TooLarge(f"The picture is larger than {most} bytes (IMAGE_MAX_BYTES).")
+    return answer(services, body, owner_id=caller.owner_id, image=image)
+
+
+@router.get("/v1/scenes/{scene_id}/similar", responses=STATUSES)
+def similar_scenes(
+    scene_id: UUID,
+    caller: Reader,
+    services: ServicesOf,
+    channel: Channel = Channel.VISUAL_CLIP,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    video_id: UUID | None = None,
+    other_videos_only: bool = False,
+    threshold: Annotated[float | None, Query(ge=-1, le=1, allow_inf_nan=False)] = None,
+) -> found.SearchOut:
+    """Scenes most like one of them, without that one; needs no model."""
+    began = time.perf_counter()
+    owner_id = caller.owner_id
+    got = similar.similar_scenes(
+        services.db,
+        owner_id=owner_id,
+        scene_id=scene_id,
+        channel=channel,
+        limit=limit,
+        video_id=video_id,
+        other_videos_only=other_videos_only,
+        threshold=threshold,
+    )
+    applied = {"channels": [channel], "limit": limit, "other_videos_only": other_videos_only}
+    return _out(services, got, applied, began, owner_id=owner_id, next_token=None)
+
+
+def answer(
+    services: Services, body: SearchIn, *, owner_id: UUID, image: bytes | None
+) -> found.SearchOut:
+    """One search of an owner, with what its answer is worth."""
+    began = time.perf_counter()
+    query = search.Query(
+        body.text, image, body.text_weight, body.image_weight, scene_id=body.scene_id
+    )
+    channels = body.channels or _suitable(services, query)
+    weights = body.weights or queries.mode_weights(body.mode, channels)
+    if body.rerank and (services.reranker is None or not body.text):
+        raise InvalidQuery(
+            "Re-ranking reads a text, and needs RERANK_MODEL on the server. Leave `rerank` out."
+        )
+    fingerprint = _fingerprint(body, image)
+    place = read_page(
+        services, body.page_token, purpose="search", owner_id=owner_id, of={"q": fingerprint}
+    )
+    got = search.search(
+        services.db,
+        services.encoders.of(owner_id=owner_id),
+        owner_id=owner_id,
+        query=query,
+        channels=channels,
+        limit=body.limit,
+        threshold=body.threshold,
+        weights=weights,
+        filters=_filters(body.filters),
+        grouping=Grouping(body.group_by, body.max_per_video),
+        after=None if place is None else _position(place),
+        reranker=services.reranker if body.rerank else None,
+        rerank_candidates=services.settings.rerank_candidates,
+    )
+    next_token = None
+    if got.next is not None:
+        next_token = sign_page(
+            services,
+            purpose="search",
+            owner_id=owner_id,
+            of={"q": fingerprint},
+            at=_place(got.next),
+        )
+    total = sum(weights.get(one, 0) for one in channels)
+    applied: dict[str, Any] = {
+        "channels": channels,
+        "weights": {one: weights.get(one, 0) / total if total else 0 for one in channels},
+        "mode": None if body.weights else body.mode,
+        "threshold": body.threshold,
+        "filters": body.filters.model_dump(mode="json", exclude_none=True),
+        "group_by": body.group_by,
+        "max_per_video": body.max_per_video,
+        "rerank": body.rerank,
+        "limit": body.limit,
+    }
+    return _out(services, got, applied, began, owner_id=owner_id, next_token=next_token)
+
+
+def _suitable(services: Services, query: search.Query) -> list[SearchChannel]:
+    """The channels that have something and that a part of the query is for."""
+    if not query.text or not query.text.strip():
+        return [SearchChannel.VISUAL_CLIP]
+    active = services.knowledge.channels()
+    channels = [one for one in SearchChannel if one in active]
+    if query.pictured and SearchChannel.VISUAL_CLIP not in channels:
+        channels.append(SearchChannel.VISUAL_CLIP)
+    return channels
+
+
+def _filters(given: FiltersIn) -> search.Filters:
+    values = given.model_dump(exclude_none=True)
+    for name in ("video_ids", "tags"):
+        if name in values:
+            values[name] = tuple(values[name])
+    return search.Filters(**values)
+
+
+def _decoded(image: str) -> bytes:
+    try:
+        return base64.b64decode(image, validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidQuery("`image` is not base64. Or send the file to /v1/search/image.") from None
+
+
+def _fingerprint(body: SearchIn, image: bytes | None) -> str:
+    """What has to be the same from page to page."""
+    same = body.model_dump(mode="json", exclude={"page_token", "limit", "image"})
+    picture = hashlib.sha256(image or b"").hexdigest()
+    return hashlib.sha256(json.dumps([same, picture], sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _place(at: Position) -> dict[str, Any]:
+    return {
+        "t": at.as_of.isoformat(),
+        "s": at.score,
+        "i": str(at.scene_id),
+        "n": at.shown,
+    }
+
+
+def _position(place: dict[str, Any]) -> Position:
+    return Position(datetime.fromisoformat(place["t"]), place["s"], UUID(place["i"]), place["n"])
+
+
+def _out(
+    services: Services,
+    got: SearchAnswer,
+    applied: dict[str, Any],
+    began: float,
+    *,
+    owner_id: UUID,
+    next_token: str | None,
+) -> found.SearchOut:
+    """The answer, logged and counted."""
+    covered = services.knowledge.coverage(owner_id=owner_id)
+    took_ms = 1000 * (time.perf_counter() - began)
+    degraded = tuple(got.degraded)
+    metrics.SEARCH_SECONDS.observe(took_ms / 1000)
+    for name in degraded:
+        metrics.DEGRADED_SEARCHES.labels(name).inc()
+    services.search_log.add(
+        Searched(owner_id, round(took_ms, 2), got.timing_ms, degraded, len(got.hits))
+    )
+    return found.SearchOut(
+        data=[found.hit_out(services, hit, owner_id=owner_id) for hit in got.hits],
+        page=found.SearchPageOut(
+            next_token=next_token,
+            expires_in_s=services.settings.page_token_ttl_s if next_token else None,
+        ),
+        applied=applied,
+        degraded=[
+            found.DegradedOut(channel=name, reason=why) for name, why in got.degraded.items()
+        ],
+        search="exact" if got.exact else "approximate",
+        coverage=dict(covered.with_channel),
+        pool=found.PoolOut(
+            videos=covered.videos, unsettled=covered.unsettled, scenes=covered.scenes
+        ),
+        timing_ms=found.TimingOut(
+            total=round(took_ms, 2), channels={name: dict(ms) for name, ms in got.timing_ms.items()}
+        ),
+        corrections={word: list(near) for word, near in got.corrections.items()},
+    )

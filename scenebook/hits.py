@@ -1,37 +1,34 @@
-"""Hits: matches of several channels fused into one answer, with the reasons for each scene."""
+"""Hits: fused matches as answers that a person can read, with the reasons for each."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from scenebook.db import scenes, videos
-from scenebook.model import Channel, Match
+from scenebook.db import hybrid, words
+from scenebook.db.hybrid import FusedMatch, Reason, Shown
+from scenebook.db.words import Highlight
+from scenebook.model import SearchChannel
+from scenebook.moments import Group
+from scenebook.queries import Position
 
 # Rank constant of reciprocal rank fusion: Cormack, Clarke and Büttcher, SIGIR 2009.
 RRF_K = 60
 
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """Why a scene is a hit: its 1-based rank and its cosine similarity in one channel.
-
-    matched_ms is the time of the keyframe or utterance whose vector was nearest, where it is known.
-    """
-
-    channel: Channel
-    rank: int
-    similarity: float
-    matched_ms: int | None = None
+__all__ = ["RRF_K", "Hit", "Reason", "SearchAnswer", "hits_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A scene as an answer to a query; `score` is the fused number, comparable in one answer."""
+    """A scene as an answer to a query; `score` is the fused number, comparable in one answer.
+
+    Of a moment or a video, the scene is its best; `parts` are the other scenes in it. highlights
+    are places (start, end) in the transcript where words of the query stand. relevance is what a
+    cross-encoder said of the text, where one was asked.
+    """
 
     scene_id: UUID
     video_id: UUID
@@ -43,60 +40,85 @@ class Hit:
     reasons: tuple[Reason, ...]
     transcript: str | None = None
     description: str | None = None
+    summary: str | None = None
+    tags: tuple[str, ...] = ()
+    matched_ms: int | None = None
+    keyframe_id: UUID | None = None
+    highlights: tuple[tuple[int, int], ...] = ()
+    parts: tuple[FusedMatch, ...] = ()
+    relevance: float | None = None
+
+    @property
+    def text(self) -> str:
+        """All that is said and written about the scene."""
+        return "\n".join(one for one in (self.transcript, self.description, self.summary) if one)
 
 
 @dataclass(frozen=True, slots=True)
 class SearchAnswer:
-    """The hits, and every channel that was asked for and could not answer, with the reason."""
+    """The hits, and everything that was asked for and could not take part, with the reason.
+
+    timing_ms: by channel (and `rerank`), the time to encode the query and the time to search.
+    exact: whether no channel was searched approximately. next: where the next page begins, if there
+    is one. corrections: words that the owner's videos lack, and what was looked for as well.
+    """
 
     hits: tuple[Hit, ...]
-    degraded: Mapping[Channel, str]
+    degraded: Mapping[str, str]
+    timing_ms: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    exact: bool = True
+    next: Position | None = None
+    corrections: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
-Fused = tuple[Match, float, tuple[Reason, ...]]
+def hits_of(
+    tx: Connection,
+    found: Sequence[FusedMatch] | Sequence[Group],
+    *,
+    owner_id: UUID,
+    text: str | None = None,
+    relevance: Mapping[UUID, float] | None = None,
+) -> tuple[Hit, ...]:
+    """The owner's matches as hits, without those that were removed since they were found.
 
-
-def fuse(
-    matches: Mapping[Channel, Sequence[Match]], weights: Mapping[Channel, float] | None = None
-) -> list[Fused]:
-    """Weighted reciprocal rank fusion; ties are broken by similarity, then by scene id."""
-    scores: dict[UUID, float] = defaultdict(float)
-    reasons: dict[UUID, list[Reason]] = defaultdict(list)
-    one_match: dict[UUID, Match] = {}
-    for channel, found in matches.items():
-        for rank, match in enumerate(found, start=1):
-            weight = 1.0 if weights is None else weights.get(channel, 0.0)
-            scores[match.scene_id] += weight / (RRF_K + rank)
-            reasons[match.scene_id].append(
-                Reason(channel, rank, match.similarity, match.matched_ms)
-            )
-            one_match.setdefault(match.scene_id, match)
-    order = sorted(
-        scores,
-        key=lambda id: (-scores[id], -max(r.similarity for r in reasons[id]), id),
-    )
-    return [(one_match[id], scores[id], tuple(reasons[id])) for id in order]
-
-
-def hits_of(tx: Connection, fused: Sequence[Fused], *, owner_id: UUID) -> tuple[Hit, ...]:
-    """The owner's matches as hits, without those that were removed since they were found."""
-    found = scenes.by_ids(tx, owner_id=owner_id, ids=[match.scene_id for match, _, _ in fused])
-    titles = videos.titles(
-        tx, owner_id=owner_id, video_ids=list({match.video_id for match, _, _ in fused})
-    )
+    text: words to highlight in the transcripts.
+    """
+    groups = [one if isinstance(one, Group) else Group(one) for one in found]
+    bests = [group.best for group in groups]
+    shown = hybrid.shown(tx, owner_id=owner_id, matches=bests)
+    worded = [one.scene_id for one in bests if _matched_words(one)]
+    marked: Mapping[UUID, Highlight] = {}
+    if text is not None and worded:
+        marked = words.highlights(tx, owner_id=owner_id, scene_ids=worded, text=text)
     return tuple(
-        Hit(
-            scene_id=match.scene_id,
-            video_id=match.video_id,
-            title=titles[match.video_id],
-            scene_index=match.scene_index,
-            start_ms=match.start_ms,
-            end_ms=match.end_ms,
-            score=score,
-            reasons=reasons,
-            transcript=found[match.scene_id].transcript,
-            description=found[match.scene_id].description,
-        )
-        for match, score, reasons in fused
-        if match.scene_id in found and match.video_id in titles
+        _hit(group, shown[scene_id], marked.get(scene_id), (relevance or {}).get(scene_id))
+        for group in groups
+        if (scene_id := group.best.scene_id) in shown
     )
+
+
+def _hit(group: Group, shown: Shown, marked: Highlight | None, relevance: float | None) -> Hit:
+    best = group.best
+    return Hit(
+        scene_id=best.scene_id,
+        video_id=best.video_id,
+        title=shown.title,
+        scene_index=best.scene_index,
+        start_ms=group.start_ms,
+        end_ms=group.end_ms,
+        score=best.score,
+        reasons=best.reasons,
+        transcript=shown.transcript if marked is None else marked.text,
+        description=shown.description,
+        summary=shown.summary,
+        tags=shown.tags,
+        matched_ms=best.matched_ms,
+        keyframe_id=shown.keyframe_id,
+        highlights=marked.ranges if marked is not None else (),
+        parts=group.others,
+        relevance=relevance,
+    )
+
+
+def _matched_words(match: FusedMatch) -> bool:
+    return any(reason.channel is SearchChannel.LEXICAL for reason in match.reasons)

@@ -1,104 +1,91 @@
-"""Search: a query asks each channel that applies, and the matches are fused into hits."""
+"""Search: each channel that applies is asked, the matches are fused, a page of hits is shown."""
 
 from __future__ import annotations
 
-import math
+import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-import numpy as np
 import structlog
-from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from scenebook.db import spaces
+from scenebook.asking import QueryEncoder, Thresholds, Vector, encoded, thresholds_of
+from scenebook.coverage import unseen
+from scenebook.db import hybrid, spaces, words
 from scenebook.db.engine import Database
-from scenebook.db.search import search_scenes
-from scenebook.db.spaces import StoredSpace, active_space
-from scenebook.db.values import clean_text
-from scenebook.errors import InvalidQuery, ScenebookError
-from scenebook.hits import Hit, Reason, SearchAnswer, fuse, hits_of
-from scenebook.model import Channel
+from scenebook.db.hybrid import Asked, Filters, Fused
+from scenebook.db.spaces import StoredSpace
+from scenebook.errors import InvalidQuery, NotFound, ScenebookError
+from scenebook.hits import Hit, Reason, SearchAnswer, hits_of
+from scenebook.model import Channel, SearchChannel
+from scenebook.moments import grouped, page_of
+from scenebook.queries import MAX_LIMIT, Grouping, Position, Query, checked
+from scenebook.reranking import Reranker, rerank
 
 __all__ = [
+    "Filters",
+    "Grouping",
     "Hit",
+    "Position",
     "Query",
     "QueryEncoder",
     "Reason",
     "SearchAnswer",
     "Thresholds",
-    "fuse",
     "search",
-    "search_text",
     "thresholds_of",
 ]
 
 log = structlog.get_logger(__name__)
 
-Vector = NDArray[np.float32]
-
-# Least similarity of a text query by channel. CLIP's text-to-image cosines lie around 0.2 to 0.35
-# (DESIGN section 8); a space whose calibration has `thresholds` says better.
-THRESHOLDS: Mapping[Channel, float] = {
-    Channel.VISUAL_CLIP: 0.2,
-    Channel.TRANSCRIPT: 0.25,
-    Channel.VISUAL: 0.25,
-    Channel.SUMMARY: 0.25,
-}
-# CLIP's image-to-image cosines of like pictures lie around 0.7 to 1 (DESIGN section 8).
-IMAGE_THRESHOLD = 0.7
-CANDIDATES = 50
-MAX_QUERY_LENGTH = 2000
+# Matches of each channel that take part in the fusion.
+CANDIDATES = 200
 # Another space may become the active one while a query is encoded; a third time is no accident.
 TRIES = 3
 MOVED = "Its space was changed while it was asked. Search again."
-# A text and a picture whose weighted sum is shorter say opposite things.
-SHORTEST_SUM = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
-    """What to look for: a text, an encoded picture, or both.
+class Wanted:
+    """A search as it was asked, checked."""
 
-    The weights say how much each of the two counts where both are compared, in visual_clip; only
-    their ratio matters.
-    """
+    owner_id: UUID
+    query: Query
+    channels: tuple[SearchChannel, ...]
+    weights: Mapping[SearchChannel, float]
+    limit: int
+    filters: Filters
+    video_id: UUID | None
+    threshold: float | None
+    grouping: Grouping
+    after: Position | None
+    reranker: Reranker | None
 
-    text: str | None = None
-    image: bytes | None = None
-    text_weight: float = 0.5
-    image_weight: float = 0.5
+    @property
+    def vector_channels(self) -> list[Channel]:
+        """The channels that are asked by a vector."""
+        return [Channel(one) for one in self.channels if one is not SearchChannel.LEXICAL]
 
+    @property
+    def whole(self) -> bool:
+        """Whether the order is needed as a whole, and not one page of it."""
+        return self.reranker is not None or not self.grouping.is_plain
 
-class QueryEncoder(Protocol):
-    """Turns queries into vectors of norm 1 of a given space, with the model of that space.
-
-    Raises InvalidQuery for a picture that cannot be used, another ScenebookError if the model
-    cannot answer.
-    """
-
-    def encode_text(self, stored: StoredSpace, text: str) -> Vector:
-        """The vector of a text in a space of any channel."""
-
-    def encode_image(self, stored: StoredSpace, image: bytes) -> Vector:
-        """The vector of an encoded picture in a space of visual_clip."""
-
-
-class Thresholds(NamedTuple):
-    """The least similarity that counts in a space, by the kind of query; -1 to 1."""
-
-    text: float
-    image: float
+    @property
+    def text(self) -> str | None:
+        """What the lexical channel is asked, if it is."""
+        return self.query.text if SearchChannel.LEXICAL in self.channels else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A query in one space: its vector, and the least similarity of a match."""
+@dataclass(slots=True)
+class _Findings:
+    """What a search has found out so far."""
 
-    vector: Vector
-    threshold: float
+    asked: dict[int, Asked] = field(default_factory=dict)
+    degraded: dict[str, str] = field(default_factory=dict)
+    timing_ms: dict[str, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
 
 
 def search(
@@ -107,167 +94,212 @@ def search(
     *,
     owner_id: UUID,
     query: Query,
-    channels: Sequence[Channel],
+    channels: Sequence[SearchChannel | Channel],
     limit: int = 10,
     video_id: UUID | None = None,
     threshold: float | None = None,
-    weights: Mapping[Channel, float] | None = None,
+    weights: Mapping[SearchChannel, float] | Mapping[Channel, float] | None = None,
+    filters: Filters | None = None,
+    grouping: Grouping | None = None,
+    after: Position | None = None,
+    reranker: Reranker | None = None,
+    rerank_candidates: int = 50,
 ) -> SearchAnswer:
     """The owner's scenes that answer a query, best first, in the active space of each channel.
 
-    A picture is compared in visual_clip; the other channels use the text alone. A channel that
-    cannot answer is named in `degraded`; the others still do. threshold: least cosine similarity in
-    every channel; None: what suits the space and the kind of query. weights: of the channels in
-    the fusion, 0 for those not named; None: all alike. Raises InvalidQuery.
+    A picture, and a scene's own vector, is compared in visual_clip; the other channels use the text
+    alone. What cannot answer is named in `degraded`; the rest still does. threshold: least cosine
+    similarity in every vector channel; None: what suits the space and the kind of query. weights:
+    of the channels in the fusion, 0 for those not named; None: all alike. after: the `next` of the
+    page before, with the same query. Raises InvalidQuery, and NotFound for a scene that is not
+    there.
     """
-    query = _checked(query, channels, limit=limit, threshold=threshold)
-    asked: dict[int, _Asked] = {}
-    failed: dict[Channel, str] = {}
+    asked = tuple(dict.fromkeys(SearchChannel(one) for one in channels))
+    named = {SearchChannel(name): one for name, one in (weights or {}).items()}
+    wanted = Wanted(
+        owner_id=owner_id,
+        query=checked(query, asked, limit=limit, threshold=threshold),
+        channels=asked,
+        weights={one: 1.0 if weights is None else named.get(one, 0.0) for one in asked},
+        limit=limit,
+        filters=filters or Filters(),
+        video_id=video_id,
+        threshold=threshold,
+        grouping=grouping or Grouping(),
+        after=after,
+        reranker=reranker,
+    )
+    if not any(wanted.weights.values()):
+        raise InvalidQuery("Every channel that is asked has the weight 0. Give one a larger one.")
+    return _searched(db, encoder, wanted, rerank_candidates)
+
+
+def _searched(
+    db: Database, encoder: QueryEncoder, wanted: Wanted, rerank_candidates: int
+) -> SearchAnswer:
+    """Ask, fuse, re-rank where that is wanted, and show; again where a space changes meanwhile."""
+    owner_id, reranker = wanted.owner_id, wanted.reranker
+    findings = _Findings()
     for _ in range(TRIES):
         with db.transaction(owner_id=owner_id) as tx:
-            active = _active(tx, channels)
-        for channel, stored in active.items():
-            if stored.id in asked or channel in failed:
-                continue
-            try:
-                asked[stored.id] = _encoded(encoder, stored, query)
-            except InvalidQuery:
-                raise
-            except ScenebookError as error:
-                failed[channel] = str(error)
-                log.warning("search_degraded", channel=channel, code=error.code)
+            known = spaces.all_spaces(tx)
+            active = _active(known, wanted)
+            of_scene = _scene_vectors(tx, wanted, active)
+        _encode(encoder, wanted, active, of_scene, findings)
         with db.transaction(owner_id=owner_id) as tx:
-            if _active(tx, channels) != active:
+            if _active(spaces.all_spaces(tx), wanted) != active:
                 continue
-            matches = {
-                channel: search_scenes(
-                    tx,
-                    owner_id=owner_id,
-                    channel=channel,
-                    query=found.vector,
-                    threshold=found.threshold if threshold is None else threshold,
-                    limit=max(limit, CANDIDATES),
-                    space_id=stored.id,
-                    video_id=video_id,
-                )
-                for channel, stored in active.items()
-                if (found := asked.get(stored.id)) is not None
-            }
-            hits = hits_of(tx, fuse(matches, weights)[:limit], owner_id=owner_id)
-            return SearchAnswer(hits, _missed(tx, channels, active, owner_id=owner_id) | failed)
-    return SearchAnswer((), dict.fromkeys(channels, MOVED))
+            fused = _fused(tx, wanted, active, findings)
+            missing = unseen(tx, wanted.vector_channels, known, owner_id=owner_id)
+            findings.degraded = missing | findings.degraded
+            if reranker is None:
+                return _answer(tx, wanted, fused, findings)
+            read = hits_of(tx, fused.matches[:rerank_candidates], owner_id=owner_id)
+        fused, relevance = _reranked(reranker, wanted, fused, read, findings)
+        with db.transaction(owner_id=owner_id) as tx:
+            return _answer(tx, wanted, fused, findings, relevance)
+    return SearchAnswer((), dict.fromkeys(wanted.channels, MOVED))
 
 
-def search_text(
-    db: Database,
+def _active(known: Sequence[StoredSpace], wanted: Wanted) -> dict[Channel, StoredSpace]:
+    """The active spaces of the channels that are asked."""
+    return {
+        one.space.channel: one
+        for one in known
+        if one.is_active and one.space.channel in wanted.vector_channels
+    }
+
+
+def _scene_vectors(
+    tx: Connection, wanted: Wanted, active: Mapping[Channel, StoredSpace]
+) -> dict[int, Vector]:
+    """The first vector by space of the scene that is asked for, if one is."""
+    scene_id = wanted.query.scene_id
+    if scene_id is None:
+        return {}
+    if not hybrid.is_shown(tx, owner_id=wanted.owner_id, scene_id=scene_id):
+        raise NotFound(f"There is no scene {scene_id}.")
+    ids = [one.id for one in active.values()]
+    return hybrid.scene_vectors(tx, owner_id=wanted.owner_id, scene_id=scene_id, space_ids=ids)
+
+
+def _encode(
     encoder: QueryEncoder,
-    *,
-    owner_id: UUID,
-    text: str,
-    channels: Sequence[Channel],
-    limit: int = 10,
-    threshold: float | None = None,
-) -> SearchAnswer:
-    """The owner's scenes that answer a text, best first."""
-    return search(
-        db,
-        encoder,
-        owner_id=owner_id,
-        query=Query(text),
-        channels=channels,
-        limit=limit,
-        threshold=threshold,
-    )
-
-
-def checked_limits(*, limit: int, threshold: float | None) -> None:
-    """Raise InvalidQuery for a limit or a threshold that cannot be meant."""
-    if not 1 <= limit <= 1000:
-        raise InvalidQuery("The limit must be between 1 and 1000.")
-    if threshold is not None and not -1 <= threshold <= 1:
-        raise InvalidQuery("The threshold is a cosine similarity, between -1 and 1.")
-
-
-def thresholds_of(stored: StoredSpace) -> Thresholds:
-    """What counts as a match in a space: as it was measured there, else what is usual."""
-    measured = stored.calibration.get("thresholds", {})
-    return Thresholds(
-        text=measured.get("text", THRESHOLDS[stored.space.channel]),
-        image=measured.get("image", IMAGE_THRESHOLD),
-    )
-
-
-def nothing_embedded(channel: Channel) -> str:
-    """Why a channel without an active space cannot answer."""
-    return f"Nothing is embedded in {channel} yet."
-
-
-def _checked(
-    query: Query, channels: Sequence[Channel], *, limit: int, threshold: float | None
-) -> Query:
-    checked_limits(limit=limit, threshold=threshold)
-    text = clean_text(query.text or "", limit=MAX_QUERY_LENGTH + 1)
-    if not text.strip() and query.image is None:
-        raise InvalidQuery("The query is empty. Say what to look for.")
-    if len(text) > MAX_QUERY_LENGTH:
-        raise InvalidQuery(f"The query is longer than {MAX_QUERY_LENGTH} characters.")
-    if query.image is not None and Channel.VISUAL_CLIP not in channels:
-        raise InvalidQuery("A picture is compared in visual_clip only. Ask that channel too.")
-    if not text.strip() and set(channels) != {Channel.VISUAL_CLIP}:
-        raise InvalidQuery("A picture alone is compared in visual_clip only. Add a text.")
-    both = (query.text_weight, query.image_weight)
-    if not all(0 <= one < math.inf for one in both) or not any(both):
-        raise InvalidQuery("The weights of text and image are numbers from 0, not both 0.")
-    return replace(query, text=text if text.strip() else None)
-
-
-def _active(tx: Connection, channels: Sequence[Channel]) -> dict[Channel, StoredSpace]:
-    found = {channel: active_space(tx, channel) for channel in channels}
-    return {channel: stored for channel, stored in found.items() if stored is not None}
-
-
-def _encoded(encoder: QueryEncoder, stored: StoredSpace, query: Query) -> _Asked:
-    """The query's vector of norm 1 in a space, and the threshold that suits it."""
-    thresholds = thresholds_of(stored)
-    if query.image is None or stored.space.channel is not Channel.VISUAL_CLIP:
-        assert query.text is not None
-        return _Asked(encoder.encode_text(stored, query.text), thresholds.text)
-    image = encoder.encode_image(stored, query.image)
-    if query.text is None:
-        return _Asked(image, thresholds.image)
-    text = encoder.encode_text(stored, query.text)
-    share = query.text_weight / (query.text_weight + query.image_weight)
-    mixed = share * text + (1 - share) * image
-    norm = float(np.linalg.norm(mixed))
-    if norm < SHORTEST_SUM:
-        raise InvalidQuery(
-            "The text and the picture cancel each other out. Weigh one of them more."
-        )
-    # A scene exactly at both thresholds is at this one: a cosine with a sum is a sum of cosines.
-    suitable = (share * thresholds.text + (1 - share) * thresholds.image) / norm
-    return _Asked((mixed / norm).astype(np.float32), min(suitable, max(thresholds)))
-
-
-def _missed(
-    tx: Connection,
-    channels: Sequence[Channel],
+    wanted: Wanted,
     active: Mapping[Channel, StoredSpace],
-    *,
-    owner_id: UUID,
-) -> dict[Channel, str]:
-    """The channels in which scenes of the owner cannot be found, and why."""
-    missed = {}
-    for channel in channels:
-        if channel not in active:
-            missed[channel] = nothing_embedded(channel)
+    of_scene: Mapping[int, Vector],
+    findings: _Findings,
+) -> None:
+    """Encode the query in each space that it is not yet encoded in."""
+    for channel, stored in active.items():
+        if stored.id in findings.asked or channel in findings.degraded:
             continue
-        stored = active[channel]
-        elsewhere = spaces.count_elsewhere(
-            tx, owner_id=owner_id, channel=channel, space_id=stored.id
-        )
-        if elsewhere:
-            missed[channel] = (
-                f"{elsewhere} scenes are embedded with another model than {stored.space.model}; "
-                f"`scenebook backfill --channel {channel} --space {stored.id}` embeds them with it."
+        began = time.perf_counter()
+        try:
+            findings.asked[stored.id] = encoded(
+                encoder,
+                stored,
+                wanted.query,
+                of_scene=of_scene.get(stored.id),
+                threshold=wanted.threshold,
             )
-    return missed
+        except InvalidQuery:
+            raise
+        except ScenebookError as error:
+            findings.degraded[channel] = str(error)
+            log.warning("search_degraded", channel=channel, code=error.code)
+        findings.timing_ms[channel]["encode"] = _ms_since(began)
+
+
+def _fused(
+    tx: Connection,
+    wanted: Wanted,
+    active: Mapping[Channel, StoredSpace],
+    findings: _Findings,
+) -> Fused:
+    """One page of the fused order, and one match more; or all of it, where pages need all."""
+    asked = {
+        channel: findings.asked[stored.id]
+        for channel, stored in active.items()
+        if stored.id in findings.asked
+    }
+    counting = {channel: wanted.weights[SearchChannel(channel)] for channel in asked}
+    text = wanted.text
+    if not any(counting.values()) and (text is None or not wanted.weights[SearchChannel.LEXICAL]):
+        return hybrid.nothing(tx)
+    whole, after = wanted.whole, wanted.after
+    fused = hybrid.search_hybrid(
+        tx,
+        owner_id=wanted.owner_id,
+        text=text,
+        asked=asked,
+        weights=wanted.weights,
+        limit=MAX_LIMIT if whole else min(wanted.limit + 1, MAX_LIMIT),
+        candidates=max(CANDIDATES, wanted.limit),
+        filters=wanted.filters,
+        video_id=wanted.video_id,
+        except_scene_id=wanted.query.scene_id,
+        after=None if after is None or whole else (after.score, after.scene_id),
+        as_of=None if after is None else after.as_of,
+    )
+    for name, ms in fused.timing_ms.items():
+        findings.timing_ms[name]["search"] = ms
+    return fused
+
+
+def _reranked(
+    reranker: Reranker,
+    wanted: Wanted,
+    fused: Fused,
+    read: Sequence[Hit],
+    findings: _Findings,
+) -> tuple[Fused, dict[UUID, float]]:
+    """The matches as a cross-encoder orders what it read; as they were if it does not answer."""
+    began = time.perf_counter()
+    try:
+        found = rerank(reranker, wanted.query.text or "", [hit.text for hit in read])
+    except ScenebookError as error:
+        findings.degraded["rerank"] = str(error)
+        log.warning("search_degraded", channel="rerank", code=error.code)
+        return fused, {}
+    finally:
+        findings.timing_ms["rerank"]["search"] = _ms_since(began)
+    known = {one.scene_id: one for one in fused.matches}
+    best = [known[read[place].scene_id] for place in found.order]
+    read_too = {hit.scene_id for hit in read}
+    rest = [one for one in fused.matches if one.scene_id not in read_too]
+    relevance = {
+        hit.scene_id: one for hit, one in zip(read, found.relevance, strict=True) if one is not None
+    }
+    return replace(fused, matches=(*best, *rest)), relevance
+
+
+def _answer(
+    tx: Connection,
+    wanted: Wanted,
+    fused: Fused,
+    findings: _Findings,
+    relevance: Mapping[UUID, float] | None = None,
+) -> SearchAnswer:
+    """The page that is wanted of what was found, as people can read it."""
+    groups = grouped(fused.matches, wanted.grouping)
+    page, more = page_of(groups, wanted.after if wanted.whole else None, wanted.limit)
+    hits = hits_of(tx, page, owner_id=wanted.owner_id, text=wanted.text, relevance=relevance or {})
+    following = None
+    if more:
+        last = page[-1].best
+        shown = len(page) + (wanted.after.shown if wanted.after else 0)
+        following = Position(fused.as_of, last.score, last.scene_id, shown)
+    text, owner_id = wanted.text, wanted.owner_id
+    return SearchAnswer(
+        hits=hits,
+        degraded=findings.degraded,
+        timing_ms=dict(findings.timing_ms),
+        exact=fused.exact,
+        next=following,
+        corrections={} if text is None else words.corrections(tx, owner_id=owner_id, text=text),
+    )
+
+
+def _ms_since(began: float) -> float:
+    return round(1000 * (time.perf_counter() - began), 2)

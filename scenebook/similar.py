@@ -6,14 +6,17 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from scenebook.asking import thresholds_of
+from scenebook.coverage import nothing_embedded
 from scenebook.db import scenes, videos
 from scenebook.db.engine import Database
+from scenebook.db.hybrid import FusedMatch, Reason
 from scenebook.db.search import find_similar_scenes, has_vector
 from scenebook.db.spaces import StoredSpace, active_space
 from scenebook.errors import InvalidQuery, NotFound
-from scenebook.hits import SearchAnswer, fuse, hits_of
-from scenebook.model import Channel, ChannelStatus, Scene, VideoStatus
-from scenebook.search import checked_limits, nothing_embedded, thresholds_of
+from scenebook.hits import RRF_K, SearchAnswer, hits_of
+from scenebook.model import Channel, ChannelStatus, Match, Scene, SearchChannel, VideoStatus
+from scenebook.queries import checked_limits
 
 
 def similar_scenes(
@@ -52,7 +55,23 @@ def similar_scenes(
             video_id=video_id,
             other_videos_only=other_videos_only,
         )
-        return SearchAnswer(hits_of(tx, fuse({channel: found}), owner_id=owner_id), {})
+        ranked = [_of_one_channel(match, channel, rank) for rank, match in enumerate(found, 1)]
+        return SearchAnswer(hits_of(tx, ranked, owner_id=owner_id), {})
+
+
+def _of_one_channel(match: Match, channel: Channel, rank: int) -> FusedMatch:
+    """A match with the score that a fusion of this channel alone would give it."""
+    reason = Reason(SearchChannel(channel), rank, match.similarity, matched_ms=match.matched_ms)
+    return FusedMatch(
+        scene_id=match.scene_id,
+        video_id=match.video_id,
+        scene_index=match.scene_index,
+        start_ms=match.start_ms,
+        end_ms=match.end_ms,
+        score=1 / (RRF_K + rank),
+        matched_ms=match.matched_ms,
+        reasons=(reason,),
+    )
 
 
 def _visible(tx: Connection, scene_id: UUID, *, owner_id: UUID) -> Scene:

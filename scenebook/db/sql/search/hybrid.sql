@@ -1,0 +1,26 @@
+select scene_id, video_id, scene_index, start_ms, end_ms, score, matched_ms, matches
+from public.search_scenes_hybrid(
+    query_text => cast(:text as text),
+    query_visual_clip_embedding => cast(:visual_clip as public.vector),
+    query_transcript_embedding => cast(:transcript as public.vector),
+    query_visual_embedding => cast(:visual as public.vector),
+    query_summary_embedding => cast(:summary as public.vector),
+    weights => cast(:weights as jsonb),
+    thresholds => cast(:thresholds as jsonb),
+    match_count => :limit,
+    filter_video_id => cast(:video_id as uuid),
+    filter_user_id => cast(:owner_id as uuid),
+    filter_video_ids => cast(:video_ids as uuid[]),
+    filter_tags => cast(:tags as text[]),
+    filter_from_ms => cast(:from_ms as bigint),
+    filter_to_ms => cast(:to_ms as bigint),
+    filter_min_duration_ms => cast(:min_duration_ms as bigint),
+    filter_max_duration_ms => cast(:max_duration_ms as bigint),
+    filter_has_speech => cast(:has_speech as boolean),
+    filter_space_ids => cast(:space_ids as jsonb),
+    except_scene_id => cast(:except_scene_id as uuid),
+    candidates => :candidates,
+    after_score => cast(:after_score as double precision),
+    after_scene_id => cast(:after_scene_id as uuid),
+    as_of => coalesce(cast(:as_of as timestamptz), now())
+)

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import Connection
 
-from scenebook.db import queue, scenes, videos
+from scenebook import settling
+from scenebook.db import queue, scenes
 from scenebook.db.engine import statement
 from scenebook.db.queue import Job
 from scenebook.db.values import clean_error, to_json
@@ -138,7 +139,7 @@ def _settle_failure(tx: Connection, job: Job, failure: Failure) -> None:
             generation=job.generation,
             except_id=job.id,
         )
-        videos.fail(
+        settling.fail(
             tx,
             owner_id=job.owner_id,
             video_id=job.video_id,

@@ -1,4 +1,7 @@
-"""The honest status of a video whose work is done, and sidecars that say how its channels stand."""
+"""The honest status of a video whose work is done, and sidecars that say how its channels stand.
+
+Nothing else makes a video `ready`, `partial` or `failed`: whoever is to be told hears of it here.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from sqlalchemy import Connection
 
 from scenebook.db import queue, scenes, states, videos
 from scenebook.db.scenes import ChannelCount
-from scenebook.model import COMPLETE, Video, VideoStatus
+from scenebook.model import COMPLETE, Stage, Video, VideoStatus
+from scenebook.webhooks import announce
 
 # What of a video depends on its channels alone.
 ON_CHANNELS = (VideoStatus.READY, VideoStatus.PARTIAL)
@@ -34,10 +38,42 @@ def settled(video: Video, counts: Sequence[ChannelCount]) -> tuple[VideoStatus, 
     return VideoStatus.PARTIAL, " ".join(reason.rstrip(".") + "." for reason in reasons)
 
 
+def finish(tx: Connection, *, owner_id: UUID, video_id: UUID, generation: int) -> None:
+    """Show readers this generation, whose jobs are done, with the status that it deserves."""
+    video = videos.get(tx, owner_id=owner_id, video_id=video_id)
+    counts = scenes.count_channels(tx, owner_id=owner_id, video_id=video_id, generation=generation)
+    status, reason = settled(video, counts)
+    if videos.finish(
+        tx,
+        owner_id=owner_id,
+        video_id=video_id,
+        generation=generation,
+        status=status,
+        reason=reason,
+    ):
+        announce(tx, owner_id=owner_id, video_id=video_id)
+
+
+def fail(
+    tx: Connection, *, owner_id: UUID, video_id: UUID, generation: int, stage: Stage, reason: str
+) -> None:
+    """Nothing of this generation can be searched; an earlier one can still be."""
+    if videos.fail(
+        tx,
+        owner_id=owner_id,
+        video_id=video_id,
+        generation=generation,
+        stage=stage,
+        reason=reason,
+    ):
+        announce(tx, owner_id=owner_id, video_id=video_id)
+
+
 def settle_again(tx: Connection, *, owner_id: UUID, video_id: UUID) -> None:
     """Bring status and sidecars of a `ready` or `partial` video in line with its channels.
 
-    A video in another state is left to its own jobs.
+    A video in another state is left to its own jobs. It is news only if the status changes: the
+    reason alone does with every batch of a backfill.
     """
     if not queue.lock_video(tx, owner_id=owner_id, video_id=video_id):
         return
@@ -57,3 +93,5 @@ def settle_again(tx: Connection, *, owner_id: UUID, video_id: UUID) -> None:
             status=status,
             reason=reason,
         )
+    if status is not video.status:
+        announce(tx, owner_id=owner_id, video_id=video_id)

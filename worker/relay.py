@@ -1,11 +1,15 @@
-"""The relay: publishes due jobs, sweeps expired leases; any number of copies may run."""
+"""The relay: publishes due jobs, sweeps expired leases, delivers webhooks and tidies up.
+
+Any number of copies may run.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import FrameType
 
 import structlog
@@ -19,8 +23,11 @@ from scenebook.db.engine import Database, Role
 from scenebook.db.queue import Depth
 from scenebook.errors import ConfigurationError, ScenebookError, Unavailable
 from scenebook.settings import Settings, get_settings
+from scenebook.storage import Storage
 from worker.app import app
+from worker.deliveries import Deliveries
 from worker.door import policy, worker_id
+from worker.tidying import Tidying
 
 log = structlog.get_logger(__name__)
 
@@ -130,10 +137,32 @@ def main() -> None:
     if settings.metrics_port is not None:
         start_http_server(settings.metrics_port)
     db = Database(settings.database_url, role=Role.RELAY, pool_size=2)
+    beside = Database(settings.database_url, role=Role.RELAY, pool_size=4)
     try:
-        Relay(settings, db).run(stop)
+        tidying = Tidying(settings, beside, Storage(settings.storage))
+        with _running(Deliveries(settings, beside), tidying, stop=stop):
+            Relay(settings, db).run(stop)
     finally:
         db.close()
+        beside.close()
+
+
+@contextmanager
+def _running(deliveries: Deliveries, tidying: Tidying, *, stop: threading.Event) -> Iterator[None]:
+    """Webhooks and tidying in threads of their own: receivers that hang delay no job."""
+    threads = [
+        threading.Thread(target=run, args=(stop,), name=name, daemon=True)
+        for name, run in (("deliveries", deliveries.run), ("tidying", tidying.run))
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        deliveries.close()
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,8 +27,9 @@ from scenebook.descriptions import (
     read_answer,
 )
 from scenebook.errors import InvalidInput, ScenebookError, Unavailable
+from scenebook.languages import code_of, configuration_heard
 from scenebook.model import Channel, EmbeddingSpace, Utterance, UtteranceSource
-from scenebook.remote_answers import Completion, Segment, Transcription, Vectors, read_body
+from scenebook.remote_answers import Completion, Transcription, Vectors, read_body, segments_of
 from scenebook.remote_calls import RemoteCalls
 from scenebook.settings import Settings
 from scenebook.subtitles import storable
@@ -70,10 +72,9 @@ class PaidCalls(Protocol):
 class RemoteModels:
     """The models of an OpenAI-compatible API; every answer is kept, so nothing is paid twice.
 
-    For texts it is a TextEncoder, like the local models.
-
-    Every call ends within OPENAI_TIMEOUT_S, retries included. Errors: see RemoteCalls.body; an
-    answer that is not what the protocol promises raises Unavailable(code="bad_answer").
+    For texts it is a TextEncoder, like the local models. Threads may share it. Every call ends
+    within OPENAI_TIMEOUT_S, retries included. Errors: see RemoteCalls.body; an answer that is not
+    what the protocol promises raises Unavailable(code="bad_answer").
     """
 
     def __init__(self, settings: Settings, cache: PaidCalls) -> None:
@@ -94,7 +95,11 @@ class RemoteModels:
         """Drop the connections."""
         self._calls.close()
 
-    # --- descriptions -------------------------------------------------------------------------
+    def with_answers(self, cache: PaidCalls) -> RemoteModels:
+        """The same models and connections, with the answers of another owner."""
+        other = copy(self)
+        other._cache = cache
+        return other
 
     def describe(self, images: Sequence[bytes], transcript: str) -> SceneDescription:
         """What is to be seen in the pictures (JPEG bytes) of one scene in which these words fall.
@@ -255,26 +260,38 @@ class RemoteModels:
         language: str | None,
         *,
         on_progress: Callable[[float], None] = lambda _: None,
+        on_language: Callable[[str], None] = lambda _: None,
     ) -> list[Utterance]:
         """What is said in an audio file (16 kHz mono FLAC), with times; silence is not sent.
 
-        language: ISO 639-1, None to detect. on_progress is told the share that is done, 0 to 1.
+        language: ISO 639-1, None to detect. on_progress is told the share that is done, 0 to 1,
+        on_language the language of the first words.
         """
         segments: list[WhisperSegment] = []
         total_ms = 0
+        spoken = language
         for piece in audio_pieces(audio):
-            segments.extend(self._transcribed(piece, language))
+            heard = self._transcribed(piece, language)
+            spoken = spoken or (heard.language if heard.text.strip() else None)
+            segments.extend(segments_of(heard, start_ms=piece.start_ms, end_ms=piece.end_ms))
             total_ms = piece.total_ms
             on_progress(piece.end_ms / piece.total_ms)
         gated = gate_speech(segments, speech_ms=None, total_ms=total_ms, source=UtteranceSource.API)
         if gated.dropped:
             log.info("speech_gate", dropped=gated.dropped, kept=len(gated.utterances))
+        if gated.utterances and spoken:
+            on_language(spoken)
         return list(gated.utterances)
 
-    def _transcribed(self, piece: AudioPiece, language: str | None) -> list[WhisperSegment]:
+    def _transcribed(self, piece: AudioPiece, language: str | None) -> Transcription:
         model = self._settings.transcription_model
-        key = self._key("transcribe", model, "1", language or "", _digest(piece.flac))
+        about = ("transcribe", model, "1")
+        key = self._key(*about, language or "", _digest(piece.flac))
         kept = self._cache.get(key)
+        if kept is None and language:  # heard in it without being told: not paid for again
+            untold = self._cache.get(self._key(*about, "", _digest(piece.flac))) or {}
+            if code_of(configuration_heard(untold.get("language"))) == language:
+                kept = untold
         if kept is None:
             options: dict[str, Any] = {"language": language} if language else {}
             body = self._calls.body(
@@ -282,20 +299,7 @@ class RemoteModels:
             )
             kept = read_body(Transcription, body).model_dump()
             self._cache.put(key, kept, kind="transcription")
-        heard = Transcription.model_validate(kept)
-        whole = Segment(start=0, end=(piece.end_ms - piece.start_ms) / 1000, text=heard.text)
-        return [
-            WhisperSegment(
-                start_ms=min(piece.start_ms + max(round(segment.start * 1000), 0), piece.end_ms),
-                end_ms=min(piece.start_ms + round(segment.end * 1000), piece.end_ms),
-                text=storable(segment.text),
-                no_speech_prob=segment.no_speech_prob,
-                avg_logprob=segment.avg_logprob,
-                compression_ratio=segment.compression_ratio,
-            )
-            # A server without segments still gives the words of the piece.
-            for segment in (heard.segments if heard.segments is not None else [whole])
-        ]
+        return Transcription.model_validate(kept)
 
     def _key(self, *parts: str) -> str:
         """The key of a paid call: SHA-256 of the server and all that decides its answer."""

@@ -7,6 +7,8 @@ from typing import TypeVar
 from pydantic import BaseModel, FiniteFloat, ValidationError
 
 from scenebook.errors import Unavailable
+from scenebook.subtitles import storable
+from scenebook.transcripts import WhisperSegment
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -63,6 +65,26 @@ class Transcription(BaseModel):
 
     text: str
     segments: list[Segment] | None = None
+    language: str | None = None  # its English name
+
+
+def segments_of(heard: Transcription, *, start_ms: int, end_ms: int) -> list[WhisperSegment]:
+    """The segments of one piece of audio, on the clock of the whole.
+
+    A server without segments still gives the words of the piece.
+    """
+    whole = Segment(start=0, end=(end_ms - start_ms) / 1000, text=heard.text)
+    return [
+        WhisperSegment(
+            start_ms=min(start_ms + max(round(segment.start * 1000), 0), end_ms),
+            end_ms=min(start_ms + round(segment.end * 1000), end_ms),
+            text=storable(segment.text),
+            no_speech_prob=segment.no_speech_prob,
+            avg_logprob=segment.avg_logprob,
+            compression_ratio=segment.compression_ratio,
+        )
+        for segment in (heard.segments if heard.segments is not None else [whole])
+    ]
 
 
 def read_body(kind: type[Answer], body: bytes) -> Answer:

@@ -15,6 +15,20 @@ import pytest
 
 # What the scripted Whisper hears in every window of speech, from 0.0 to 2.0 seconds.
 SCRIPT = (" ask", " not", " what", " your", " country")
+# What the small cross-encoder is asked.
+RANKED_FOR = "a red car at night"
+RANKED = (
+    "a car",
+    "red night",
+    "the sea by day",
+    "a red car at sea",
+    "night",
+    "by day a night train",
+    "train at sea by night",
+    "red red red",
+    "the day",
+    "a car at night by the sea",
+)
 CLIP_DIMENSIONS = 32
 CLIP_INPUT = 64
 VOCABULARY = 49_408  # of open_clip's own tokenizer
@@ -184,12 +198,37 @@ def _whisper_tokenizer() -> Any:
     return tokenizer
 
 
+def make_reranker(directory: Path) -> None:
+    """A BERT of one layer with one score a pair, random weights, and what it says of RANKED."""
+    import torch
+    from sentence_transformers import CrossEncoder
+    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+
+    words = sorted({word for text in (RANKED_FOR, *RANKED) for word in text.split()})
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = directory / "vocab.txt"
+    vocabulary.write_text("\n".join([*special, *words]))
+    tokenizer = BertTokenizerFast(str(vocabulary), model_max_length=64)
+    torch.manual_seed(0)
+    configuration = BertConfig(
+        vocab_size=len(special) + len(words), hidden_size=32, intermediate_size=64, num_labels=1,
+        num_hidden_layers=1, num_attention_heads=2, max_position_embeddings=64,
+        initializer_range=0.5,
+    )  # fmt: skip
+    BertForSequenceClassification(configuration).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    model = CrossEncoder(str(directory), device="cpu")
+    scores = model.predict([(RANKED_FOR, text) for text in RANKED])
+    (directory / "said.json").write_text(json.dumps([float(score) for score in scores]))
+
+
 def main(target: Path) -> None:
     """Make everything below target."""
     from scenebook.encoders.torchvision_operators import declare_missing_operators
 
     declare_missing_operators()
-    for kind, make in (("clip", make_clip), ("whisper", make_whisper)):
+    makers = (("clip", make_clip), ("whisper", make_whisper), ("reranker", make_reranker))
+    for kind, make in makers:
         (target / kind).mkdir(parents=True, exist_ok=True)
         make(target / kind)
     found = resolve_activations(target, target / "clip" / "open_clip_model.safetensors")

@@ -65,6 +65,12 @@ class Inference:
         """A text in pieces that fit the text model's window."""
         return {"pieces": self._model("text").pieces(request["text"])}
 
+    def rerank(self, request: Message, progress: Progress) -> Message:
+        """The relevance of each text to a query, within budget_s seconds."""
+        model = self._model("rerank")
+        scores = model.scores(request["query"], request["texts"], budget_s=request["budget_s"])
+        return {"scores": scores}
+
     def find_speech(self, request: Message, progress: Progress) -> Message:
         """Decode an audio file, keep it for `transcribe`, and say how much of it is speech."""
         from scenebook.encoders.speech import Speech
@@ -88,6 +94,7 @@ class Inference:
         return {
             "utterances": [asdict(utterance) for utterance in gated.utterances],
             "reason": gated.reason,
+            "language": gated.language,
             "dropped": {str(reason): count for reason, count in gated.dropped.items()},
         }
 
@@ -122,10 +129,17 @@ def _load_speech(options: Message) -> Any:
     return SpeechModel(**options)
 
 
+def _load_rerank(options: Message) -> Any:
+    from scenebook.encoders.rerank import RerankModel
+
+    return RerankModel(**options)
+
+
 LOADERS: dict[str, Callable[[Message], Any]] = {
     "clip": _load_clip,
     "text": _load_text,
     "speech": _load_speech,
+    "rerank": _load_rerank,
 }
 
 
@@ -142,6 +156,7 @@ def main() -> None:
         inference.encode_words,
         inference.encode_texts,
         inference.text_pieces,
+        inference.rerank,
         inference.find_speech,
         inference.transcribe,
     )

@@ -35,7 +35,8 @@ class Encoders:
 
     Every vector is float32, finite and of norm 1. Besides what is said below, methods raise
     ModelUnavailable (with what to do; remembered, and tried again after a while),
-    DeadlineExceeded and ChildDied.
+    DeadlineExceeded and ChildDied. One thread at a time asks (scenebook.turns); `kill` and `close`
+    may come from any.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -129,12 +130,18 @@ class Encoders:
         return pieces
 
     def transcribe(
-        self, audio: Path, *, language: str | None, on_progress: Callable[[float], None]
+        self,
+        audio: Path,
+        *,
+        language: str | None,
+        on_progress: Callable[[float], None],
+        on_language: Callable[[str], None] = lambda _: None,
     ) -> list[Utterance]:
         """What is said in an audio file, with times in milliseconds from its start; [] for silence.
 
         on_progress is told the share that is done, 0 to 1, and 0 after each step before: finding
-        speech, loading the model. Silence needs no model. Raises InvalidMedia if the audio cannot
+        speech, loading the model. on_language is told the language of what was heard. Silence needs
+        no model. Raises InvalidMedia if the audio cannot
         be decoded. JOB_DEADLINE_S bounds the whole.
         """
         limit_s = self._settings.job_deadline_s
@@ -152,6 +159,8 @@ class Encoders:
             on_progress=lambda message: on_progress(message["share"]),
         )
         log.info("speech_gated", reason=reply["reason"], dropped=reply["dropped"], **found)
+        if reply["utterances"] and reply["language"]:
+            on_language(reply["language"])
         return [
             Utterance(**{**fields, "source": UtteranceSource(fields["source"])})
             for fields in reply["utterances"]

@@ -20,7 +20,7 @@ from scenebook.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-Kind = Literal["clip", "text", "speech"]
+Kind = Literal["clip", "text", "speech", "rerank"]
 CHILD_MODULE = "scenebook.encoders.child"
 ENVIRONMENT = {
     # Threads that spin while they wait for one another collapse when another process wants a core:
@@ -84,7 +84,7 @@ class InferenceChild:
         return self._child.restarts
 
     def load(self, kind: Kind) -> LoadedModel | None:
-        """Load a model unless the living child has it; what it is (None for speech).
+        """Load a model unless the living child has it; what it is (None if it has no vectors).
 
         Raises ModelUnavailable with the reason, at once while the back-off lasts; ChildDied after
         `kill`.
@@ -173,6 +173,8 @@ def model_options(settings: Settings, kind: Kind, *, threads: int) -> dict[str, 
         }
     if kind == "text":
         return runtime | {"name": settings.text_embedding_model}
+    if kind == "rerank":
+        return {"name": settings.rerank_model, "threads": threads}
     return {"name": settings.whisper_model, "threads": threads}
 
 
@@ -181,6 +183,7 @@ def _models(settings: Settings, threads: int) -> dict[Kind, _Model]:
         "clip": settings.clip_load_timeout_s,
         "text": settings.text_embedding_load_timeout_s,
         "speech": settings.whisper_load_timeout_s,
+        "rerank": settings.text_embedding_load_timeout_s,
     }
     return {
         kind: _Model(model_options(settings, kind, threads=threads), limit_s)

@@ -2,6 +2,126 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+import hashlib
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import StreamingResponse
+from fastapi.sse import EventSourceResponse, format_sse_event
+
+from api import problems
+from api.media import SignedToken, viewer
+from api.services import Services, ServicesOf
+from api.shapes import ProgressOut, progress_out
+from scenebook.errors import NotFound, Unavailable
+from scenebook.model import SETTLED, VideoStatus
+from scenebook.progress import progress_of
 
 router = APIRouter(tags=["events"])
+
+POLL_S = 1.0
+HEARTBEAT_S = 15.0
+RETRY_MS = 2000
+# Who may look is asked anew when the client comes again.
+LONGEST_S = 3600.0
+# EventSource connects again after every end, unless the answer is this one.
+NOTHING_NEW = 204
+
+
+async def a_place(
+    request: Request, services: ServicesOf, video_id: UUID, token: SignedToken = None
+) -> AsyncIterator[UUID]:
+    """The owner of the video that is looked at, counted as open until the answer is sent."""
+    owner_id = await run_in_threadpool(
+        viewer, request, services, token, purpose="events", item=video_id
+    )
+    with services.streams.place(owner_id=owner_id):
+        yield owner_id
+
+
+@router.get(
+    "/v1/videos/{video_id}/events",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "Events `progress` while it changes, then `settled` or `gone`.",
+            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        },
+        NOTHING_NEW: {"description": "It is settled as the client knows already."},
+        **problems.responses(401, 403, 404, 410, 422, 429, 503),
+    },
+)
+async def events(
+    services: ServicesOf,
+    video_id: UUID,
+    owner_id: Annotated[UUID, Depends(a_place)],
+    last_event_id: Annotated[str | None, Header(max_length=200)] = None,
+) -> Response:
+    """Progress of a video as it changes, as server-sent events; the first at once.
+
+    `progress` and `settled` carry the same JSON as `GET /v1/videos/{id}`; after `settled`, and
+    after `gone` for a video that was deleted meanwhile, the stream ends.
+    """
+    first = await run_in_threadpool(_look, services, owner_id, video_id)
+    if first is None:
+        raise NotFound(f"There is no video {video_id}.")
+    if first.status in SETTLED and last_event_id == _digest(first):
+        return Response(status_code=NOTHING_NEW)
+    return EventSourceResponse(
+        _events(services, owner_id, video_id, first),
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _events(
+    services: Services, owner_id: UUID, video_id: UUID, now: ProgressOut | None
+) -> AsyncIterator[bytes]:
+    """The stream itself. It holds no connection to the database between two looks."""
+    told: str | None = None
+    ends_at = time.monotonic() + LONGEST_S
+    silent_since = time.monotonic()
+    while time.monotonic() < ends_at:
+        if now is None:
+            yield format_sse_event(event="gone", data_str="{}")
+            return
+        digest = _digest(now)
+        if digest != told:
+            told, silent_since = digest, time.monotonic()
+            yield _event("progress", now, digest)
+        elif time.monotonic() - silent_since > HEARTBEAT_S:
+            silent_since = time.monotonic()
+            yield format_sse_event(comment="still here")
+        if now.status in SETTLED:
+            yield _event("settled", now, digest)
+            return
+        if await services.streams.pause(POLL_S):
+            return
+        try:
+            now = await run_in_threadpool(_look, services, owner_id, video_id)
+        except Unavailable:  # the client comes again, and is told then
+            return
+
+
+def _look(services: Services, owner_id: UUID, video_id: UUID) -> ProgressOut | None:
+    """Where the video stands; None if it is being deleted or gone."""
+    try:
+        progress = progress_of(services.db, owner_id=owner_id, video_id=video_id)
+    except NotFound:
+        return None
+    return None if progress.status is VideoStatus.DELETING else progress_out(progress)
+
+
+def _event(name: str, progress: ProgressOut, digest: str) -> bytes:
+    return format_sse_event(
+        event=name, data_str=progress.model_dump_json(), id=digest, retry=RETRY_MS
+    )
+
+
+def _digest(progress: ProgressOut) -> str:
+    """What tells two states apart; the time that is likely left always changes."""
+    state = progress.model_dump_json(exclude={"eta_s"})
+    return hashlib.sha256(state.encode()).hexdigest()[:16]

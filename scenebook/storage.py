@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -20,6 +20,9 @@ from scenebook.errors import ConfigurationError, InvalidMedia, Unavailable
 log = structlog.get_logger(__name__)
 
 PART_BYTES = 8 * 1024 * 1024
+PARTS_AT_ONCE = 2
+# Held in memory for everybody who watches a video.
+STREAM_BYTES = 1024 * 1024
 # A source may grow by this much in temporary files beside it: audio and pictures.
 HEADROOM = 256 * 1024 * 1024
 
@@ -67,6 +70,12 @@ class Storage:
             log.warning("storage_failed", what=what, error=str(error))
             raise Unavailable(f"Storage did not {what}. Check STORAGE_URL.") from error
 
+    def _writer(self, key: str) -> obstore.WritableFile:
+        """For an object in parts; as many as are on their way at once are in memory."""
+        return obstore.open_writer(
+            self._store, key, buffer_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
+        )
+
     def put(self, key: str, content: bytes) -> None:
         """Store bytes under a key, replacing what was there."""
         with self._reaching("take an object"):
@@ -77,16 +86,62 @@ class Storage:
         with (
             path.open("rb") as file,
             self._reaching("take a file"),
-            obstore.open_writer(self._store, key, buffer_size=PART_BYTES) as writer,
+            self._writer(key) as writer,
         ):
             while part := file.read(PART_BYTES):
                 writer.write(part)
                 on_part()
 
+    def join(self, parts: Sequence[str], key: str, *, on_part: OnPart = _ignore) -> str:
+        """Store objects one after the other as one; returns its SHA-256 in hexadecimal.
+
+        Each part is held in memory for a moment.
+        """
+        digest = hashlib.sha256()
+        with (
+            self._reaching("join objects"),
+            self._writer(key) as writer,
+        ):
+            for part in parts:
+                content = obstore.get(self._store, part).bytes()
+                digest.update(content)
+                writer.write(content)
+                on_part()
+        return digest.hexdigest()
+
+    def copy(self, key: str, to: str) -> None:
+        """Store what lies under a key under another one too."""
+        with self._reaching("copy an object"):
+            obstore.copy(self._store, key, to)
+
+    def list_prefix(self, prefix: str) -> dict[str, int]:
+        """Every key under a prefix and how many bytes lie there."""
+        with self._reaching("list objects"):
+            return {
+                found["path"]: int(found["size"])
+                for batch in obstore.list(self._store, prefix=prefix)
+                for found in batch
+            }
+
     def get(self, key: str) -> bytes:
         """The bytes under a key."""
         with self._reaching("give an object"):
             return bytes(obstore.get(self._store, key).bytes())
+
+    def size(self, key: str) -> int:
+        """How many bytes lie under a key."""
+        with self._reaching("tell a size"):
+            return int(obstore.head(self._store, key)["size"])
+
+    def get_range(self, key: str, start: int, end: int) -> bytes:
+        """The bytes [start, end) under a key; both lie within the object, and they differ."""
+        with self._reaching("give a part"):
+            return bytes(obstore.get_range(self._store, key, start=start, end=end))
+
+    def stream(self, key: str, start: int, end: int) -> Iterator[bytes]:
+        """The bytes [start, end) in parts; whoever reads slowly holds no connection meanwhile."""
+        for at in range(start, end, STREAM_BYTES):
+            yield self.get_range(key, at, min(at + STREAM_BYTES, end))
 
     def fetch(
         self, key: str, path: Path, *, expected_hash: str | None = None, on_part: OnPart = _ignore

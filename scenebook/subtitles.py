@@ -1,10 +1,10 @@
-"""Subtitle files (WebVTT, SubRip) as utterances: words only, once each, with usable times."""
+"""Subtitle files (WebVTT, SubRip) as utterances, words only, once each; and utterances as files."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from scenebook.errors import InvalidSubtitles
@@ -21,6 +21,7 @@ TIME = r"-?(?:[0-9]{1,2}:)?[0-9]{1,2}:[0-9]{1,2}[.,][0-9]{1,3}"
 TIMES = re.compile(rf"\s*({TIME})\s*-->\s*({TIME})(?![0-9])")
 VOICE = re.compile(r"<v(?:\.[^\s.>]*)*(?:\s+([^>]*))?>")
 TAG = re.compile(r"</?[A-Za-z][^<>]*>|<[\d:.]+>|\{\\[^{}]*\}")
+LANGUAGE = re.compile(r"^Language:\s*([A-Za-z-]{2,20})\s*$", re.MULTILINE | re.IGNORECASE)
 # Control characters are no words, and Postgres refuses NUL; directional marks are kept.
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufeff]")
 
@@ -58,6 +59,13 @@ def parse_subtitles(content: bytes, *, name: str) -> list[Utterance]:
     cues = _cues(_decode(content, name=name), name=name)
     cues.sort(key=lambda cue: (cue.start_ms, cue.end_ms))
     return list(_without_rolling(voice for cue in cues for voice in _voices(cue)))
+
+
+def subtitles_language(content: bytes) -> str | None:
+    """What the header of a WebVTT file says of its language, as YouTube's do: `Language: en`."""
+    header, *_ = re.split(r"\r?\n\r?\n", _decode(content, name="The file").lstrip(), maxsplit=1)
+    said = LANGUAGE.search(header) if header.startswith("WEBVTT") else None
+    return None if said is None else said[1]
 
 
 def without_markup(text: str) -> str:
@@ -185,3 +193,32 @@ def _new_words(shown: list[str], lines: list[str]) -> str:
     if now.startswith(before + " "):
         return now[len(before) :].strip()
     return now
+
+
+def to_vtt(lines: Sequence[Utterance]) -> str:
+    """Utterances as a WebVTT file; speakers become voice tags."""
+    cues = ["WEBVTT\n"]
+    for line in lines:
+        said = html.escape(" ".join(line.text.split()), quote=False)
+        voice = html.escape(" ".join((line.speaker or "").split()), quote=False)
+        cues.append(f"{_times(line, '.')}\n{f'<v {voice}>' if voice else ''}{said}\n")
+    return "\n".join(cues)
+
+
+def to_srt(lines: Sequence[Utterance]) -> str:
+    """Utterances as a SubRip file; it knows no speakers."""
+    return "\n".join(
+        # An arrow within the words would be read as the times of another cue.
+        f"{number}\n{_times(line, ',')}\n{' '.join(line.text.split()).replace('-->', '->')}\n"
+        for number, line in enumerate(lines, start=1)
+    )
+
+
+def _times(line: Utterance, point: str) -> str:
+    return f"{_clock(line.start_ms, point)} --> {_clock(line.end_ms, point)}"
+
+
+def _clock(ms: int, point: str) -> str:
+    """A time as "01:02:03.500", with a point or comma before the milliseconds."""
+    seconds, rest = divmod(ms, 1000)
+    return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}{point}{rest:03}"

@@ -132,11 +132,13 @@ class GatedSpeech:
     """The utterances kept, and how many segments were dropped for which reason.
 
     reason is None while at least one utterance is kept; else the reason of most segments.
+    language is what the speech model calls it: a code or an English name.
     """
 
     utterances: tuple[Utterance, ...]
     reason: GateReason | None
     dropped: dict[GateReason, int]
+    language: str | None = None
 
 
 def gate_speech(

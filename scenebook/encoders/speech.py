@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,8 @@ class SpeechModel:
                 segments.append(_segment(segment, offset_ms))
                 report(min(1.0, segments[-1].end_ms / speech.total_ms))
             language = language or info.language
-        return gate_speech(segments, speech_ms=speech.speech_ms, total_ms=speech.total_ms)
+        gated = gate_speech(segments, speech_ms=speech.speech_ms, total_ms=speech.total_ms)
+        return replace(gated, language=language)
 
 
 def _segment(segment: Any, offset_ms: int) -> WhisperSegment:

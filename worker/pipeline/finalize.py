@@ -8,9 +8,8 @@ from uuid import UUID
 
 import jsonschema
 
-from scenebook import sidecar
-from scenebook.db import scenes, states, utterances, videos
-from scenebook.settling import settled
+from scenebook import settling, sidecar
+from scenebook.db import scenes, states, utterances, words
 from scenebook.storage import video_prefix
 from worker.pipeline.claim import Claim
 from worker.pipeline.tools import Tools
@@ -20,7 +19,7 @@ SCENES = 200
 
 
 def finalize(tools: Tools, claim: Claim) -> None:
-    """Write the sidecars, show readers this generation, then remove what it replaces."""
+    """Write the sidecars, show readers this generation and its words, then remove the old."""
     job = claim.job
     sidecars = _sidecars(tools, claim)
     with claim.commit() as tx:
@@ -32,19 +31,10 @@ def finalize(tools: Tools, claim: Claim) -> None:
         states.refresh_sidecars(
             tx, owner_id=job.owner_id, video_id=job.video_id, generation=job.generation
         )
-        video = videos.get(tx, owner_id=job.owner_id, video_id=job.video_id)
-        counts = scenes.count_channels(
+        words.replace_all(
             tx, owner_id=job.owner_id, video_id=job.video_id, generation=job.generation
         )
-        status, reason = settled(video, counts)
-        videos.finish(
-            tx,
-            owner_id=job.owner_id,
-            video_id=job.video_id,
-            generation=job.generation,
-            status=status,
-            reason=reason,
-        )
+        settling.finish(tx, owner_id=job.owner_id, video_id=job.video_id, generation=job.generation)
         scenes.remove_older(
             tx, owner_id=job.owner_id, video_id=job.video_id, generation=job.generation
         )

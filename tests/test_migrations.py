@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from scenebook.db import migrate
+from scenebook.db import migrate, schema
 from scenebook.errors import ConfigurationError, Unavailable
 from tests.postgres import a_server
 from tests.rows import a_library, a_space, an_owner
@@ -89,10 +89,10 @@ def fill(url: str) -> None:
 
 def test_an_empty_database_comes_to_head(empty_database_url: str) -> None:
     assert migrate.current(empty_database_url) is None
-    assert not migrate.is_at_head(empty_database_url)
+    assert not schema.is_at_head(empty_database_url)
     migrate.upgrade(empty_database_url)
-    assert migrate.current(empty_database_url) == "0004"
-    assert migrate.is_at_head(empty_database_url)
+    assert migrate.current(empty_database_url) == schema.head() == "0005"
+    assert schema.is_at_head(empty_database_url)
 
 
 def test_up_down_and_up_again_give_the_same_schema(empty_database_url: str) -> None:
@@ -125,7 +125,7 @@ def test_the_printed_sql_makes_the_same_schema(empty_database_url: str, database
     with psycopg.connect(empty_database_url, autocommit=True) as connection:
         connection.execute(migrate.offline_sql())
     assert facts_of(empty_database_url) == facts_of(database_url)
-    assert migrate.is_at_head(empty_database_url)
+    assert schema.is_at_head(empty_database_url)
     migrate.upgrade(empty_database_url)
 
 
@@ -179,16 +179,16 @@ def test_a_changed_function_is_applied_again_and_others_are_not(
     database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = tmp_path / "migrations"
-    shutil.copytree(migrate.DIRECTORY, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(schema.DIRECTORY, copy, ignore=shutil.ignore_patterns("__pycache__"))
     changed = copy / "functions" / "checked_space.sql"
     changed.write_text(changed.read_text().replace("zero vector", "vector of zeros"))
     before = facts_of(database_url)
     untouched = xmin_of(database_url, "scenes_nearest")
 
-    monkeypatch.setattr(migrate, "DIRECTORY", copy)
-    assert not migrate.is_at_head(database_url)
+    monkeypatch.setattr(schema, "DIRECTORY", copy)
+    assert not schema.is_at_head(database_url)
     migrate.upgrade(database_url)
-    assert migrate.is_at_head(database_url)
+    assert schema.is_at_head(database_url)
     different = [new for old, new in zip(before, facts_of(database_url), strict=True) if old != new]
     assert [fact.split("(")[0] for fact, _ in different] == ["function scenebook.checked_space"]
     assert xmin_of(database_url, "scenes_nearest") == untouched
@@ -259,7 +259,7 @@ def test_a_plain_user_who_owns_the_database_can_migrate() -> None:
             )
         landlord = url.replace("postgres@", "landlord@")
         migrate.upgrade(landlord)
-        assert migrate.is_at_head(landlord)
+        assert schema.is_at_head(landlord)
         with psycopg.connect(landlord) as connection:
             connection.execute("set role scenebook_worker")
         migrate.downgrade(landlord)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,20 +13,14 @@ import structlog
 from alembic import command, op
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.exc import DBAPIError
 
-from scenebook.db.engine import OfTheMoment, psycopg_url
+from scenebook.db.engine import OfTheMoment
+from scenebook.db.schema import DIRECTORY, SCHEMA, applied, checksum, connection_to, functions, head
 from scenebook.errors import ConfigurationError, ScenebookError, Unavailable
 
 log = structlog.get_logger(__name__)
 
-# Beside the package both in a checkout and in site-packages; not looked up by the import name
-# `migrations`, which other projects use too.
-DIRECTORY = Path(__file__).resolve().parents[2] / "migrations"
-
-# Bookkeeping lies in a schema that no API exposes.
-SCHEMA = "scenebook"
 CONTEXT_OPTIONS: dict[str, Any] = {
     "version_table_schema": SCHEMA,
     "transaction_per_migration": True,  # so that a later revision can build indexes concurrently
@@ -57,7 +49,7 @@ def upgrade(url: str) -> None:
     """
     with _translated():
         command.upgrade(_config(url), "head")
-    log.info("database_migrated", revision=_head())
+    log.info("database_migrated", revision=head())
 
 
 def downgrade(url: str, revision: str = "base") -> None:
@@ -76,17 +68,9 @@ def offline_sql() -> str:
 
 def current(url: str) -> str | None:
     """The revision that the database is at; None before the first migration."""
-    with _translated(), _connection(url) as connection:
+    with _translated(), connection_to(url) as connection:
         context = MigrationContext.configure(connection, opts={"version_table_schema": SCHEMA})
         return context.get_current_revision()
-
-
-def is_at_head(url: str) -> bool:
-    """Whether neither a revision nor a changed function waits to be applied."""
-    if current(url) != _head():
-        return False
-    with _translated(), _connection(url) as connection:
-        return _applied(connection) == {name: _checksum(sql) for name, sql in _functions()}
 
 
 def run_file(name: str) -> None:
@@ -109,10 +93,10 @@ def finish(context: MigrationContext) -> None:
             _emit(context, f"drop schema {SCHEMA} cascade;\n")
             _commit(context)
         return
-    if destination not in ("head", "heads", _head()):
+    if destination not in ("head", "heads", head()):
         return
-    applied = {} if context.as_sql else _applied(context.connection)
-    changed = [(name, sql) for name, sql in _functions() if applied.get(name) != _checksum(sql)]
+    known = {} if context.connection is None or context.as_sql else applied(context.connection)
+    changed = [(name, sql) for name, sql in functions() if known.get(name) != checksum(sql)]
     if not changed:
         return
     if context.as_sql:
@@ -132,7 +116,7 @@ def locked_connection(url: str) -> Iterator[sa.Connection]:
     The lock is polled: waiting inside pg_advisory_lock would be a transaction for which
     `create index concurrently` of the lock's holder waits in turn, which is a deadlock.
     """
-    with _connection(url) as connection:
+    with connection_to(url) as connection:
         deadline = time.monotonic() + LOCK_WAIT_S
         while not _try_lock(connection):
             if time.monotonic() > deadline:
@@ -150,18 +134,6 @@ def _try_lock(connection: sa.Connection) -> bool:
     return bool(locked)
 
 
-@contextmanager
-def _connection(url: str) -> Iterator[sa.Connection]:
-    # No pool: closing the connection is what gives the advisory lock back.
-    engine = sa.create_engine(
-        psycopg_url(url),
-        poolclass=sa.NullPool,
-        connect_args={"connect_timeout": 5, "application_name": "scenebook_migrate"},
-    )
-    with engine.connect() as connection:
-        yield connection
-
-
 def _config(url: str | None, *, output: io.StringIO | None = None) -> Config:
     config = Config(output_buffer=output) if output is not None else Config()
     config.set_main_option("script_location", str(DIRECTORY).replace("%", "%%"))
@@ -170,30 +142,11 @@ def _config(url: str | None, *, output: io.StringIO | None = None) -> Config:
     return config
 
 
-def _head() -> str | None:
-    return ScriptDirectory.from_config(_config(None)).get_current_head()
-
-
-def _functions() -> Iterator[tuple[str, str]]:
-    for path in sorted((DIRECTORY / "functions").glob("*.sql")):
-        yield path.stem, path.read_text("utf-8")
-
-
-def _checksum(sql: str) -> str:
-    return hashlib.sha256(sql.encode()).hexdigest()
-
-
 def _record(name: str, sql: str) -> str:
     return (
-        f"insert into {SCHEMA}.sql_functions (name, checksum) values ('{name}', '{_checksum(sql)}')"
+        f"insert into {SCHEMA}.sql_functions (name, checksum) values ('{name}', '{checksum(sql)}')"
         " on conflict (name) do update set checksum = excluded.checksum;\n"
     )
-
-
-def _applied(connection: sa.Connection | None) -> dict[str, str]:
-    assert connection is not None
-    rows = connection.execute(sa.text(f"select name, checksum from {SCHEMA}.sql_functions"))
-    return {row.name: row.checksum for row in rows}
 
 
 def _emit(context: MigrationContext, sql: str) -> None:

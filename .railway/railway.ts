@@ -16,6 +16,12 @@ export default defineRailway(() => {
     RAILWAY_DOCKERFILE_PATH: "infra/Dockerfile",
     RAILWAY_DEPLOYMENT_OVERLAP_SECONDS: "20",
   };
+  const web = service("web", {
+    start: "/bin/sh -c 'export API_HOST=::; exec python -m api'",
+    healthcheckPath: "/readyz",
+    // SCENEBOOK_SECRET_KEY, and JWT_SECRET or JWT_JWKS_URL, are set on the service itself.
+    env: { ...shared, RAILWAY_DEPLOYMENT_DRAINING_SECONDS: "30", TRUSTED_PROXIES: "1" },
+  });
   const worker = service("worker", {
     start:
       "/bin/sh -c 'exec python -m celery -A worker.app worker --without-gossip --without-mingle -O fair'",
@@ -25,5 +31,5 @@ export default defineRailway(() => {
     start: "/bin/sh -c 'scenebook migrate && exec python -m worker.relay'",
     env: { ...shared, RAILWAY_DEPLOYMENT_DRAINING_SECONDS: "10" },
   });
-  return project("scenebook", { resources: [database, broker, worker, relay] });
+  return project("scenebook", { resources: [database, broker, web, worker, relay] });
 });

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import anyio.to_thread
 from fastapi import FastAPI
 
 from api import (
+    door,
     events,
     health,
     keys,
@@ -40,10 +42,16 @@ ROUTERS = (
 
 
 def create_app(settings: Settings) -> FastAPI:
-    """The application with these settings; it connects when it starts."""
+    """The application with these settings; it connects when it starts.
+
+    Raises ConfigurationError.
+    """
+    Services.check(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        threads = anyio.to_thread.current_default_thread_limiter()
+        threads.total_tokens = settings.api_threads
         app.state.services = Services.make(settings)
         try:
             yield
@@ -55,8 +63,10 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Search inside videos: what is said and what is seen.",
         version="1",
         lifespan=lifespan,
+        responses=problems.responses(400, 413, 414, 431, 500, 503),  # the door's
     )
     problems.install(app)
+    door.install(app, settings)
     for router in ROUTERS:
         app.include_router(router)
     return app

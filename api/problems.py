@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -12,11 +13,12 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from scenebook.errors import ScenebookError
+from scenebook.errors import OutOfReach, ScenebookError
 
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+NOT_NOW = "The service cannot answer this now. Come again in a moment."
 RETRY_AFTER_S = 2
 
 
@@ -46,17 +48,29 @@ TITLES: Mapping[int, str] = {
     403: "This is not allowed.",
     404: "There is no such thing.",
     405: "The method is not allowed.",
+    408: "The body did not arrive in time.",
     409: "The current state does not allow this.",
     410: "It has expired.",
     411: "The length is missing.",
+    412: "A precondition is not met.",
     413: "It is too large.",
+    414: "The URL is too long.",
     415: "The media type is not supported.",
     416: "The range is not satisfiable.",
     422: "The input is not valid.",
     429: "Too many requests, or a limit is reached.",
+    431: "The headers are too large.",
     500: "An unexpected error.",
     503: "It cannot be done now.",
     504: "It took too long.",
+}
+
+# Of what the framework refuses before a route of ours is asked.
+CODES: Mapping[int, str] = {
+    400: "malformed_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
 }
 
 
@@ -73,12 +87,26 @@ def problem(
         title=TITLES.get(status, "An error.").rstrip("."),
         status=status,
         code=code,
-        detail=detail,
+        detail=_printable(detail),
         errors=errors,
     )
     return JSONResponse(
         body.model_dump(exclude_none=True), status, headers=headers, media_type=MEDIA_TYPE
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A problem that the door answers before any route does."""
+
+    status: int
+    code: str
+    detail: str
+    headers: Mapping[str, str] | None = None
+
+    def response(self) -> JSONResponse:
+        """It as a response."""
+        return problem(self.status, self.code, self.detail, headers=self.headers)
 
 
 def install(app: FastAPI) -> None:
@@ -93,24 +121,35 @@ async def _ours(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, ScenebookError)
     if error.status >= 500:
         log.warning("request_failed", code=error.code, error=str(error))
-    headers = {"Retry-After": str(RETRY_AFTER_S)} if error.status in (429, 503) else None
-    return problem(error.status, error.code, str(error), headers=headers)
+    headers = {}
+    if error.status in (429, 503) or error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s or RETRY_AFTER_S)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    # How the operator can mend it is in the log, and no business of whoever calls.
+    detail = NOT_NOW if isinstance(error, OutOfReach) else str(error)
+    return problem(error.status, error.code, detail, headers=headers)
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     # Without the input: it may be large, secret, or not representable.
     errors = [
-        {"at": ".".join(str(part) for part in one["loc"]), "message": one["msg"]}
+        {"at": _printable(".".join(map(str, one["loc"])))[:300], "message": _printable(one["msg"])}
         for one in error.errors()[:20]
     ]
     where = "; ".join(f"{one['at']}: {one['message']}" for one in errors[:3])
     return problem(422, "invalid_input", f"The request is not valid: {where}.", errors=errors)
 
 
+def _printable(text: str) -> str:
+    # A field's name is the client's too, and may hold half of a surrogate pair.
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 async def _http(_request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "http_error")
+    code = CODES.get(error.status_code, "http_error")
     return problem(error.status_code, code, str(error.detail), headers=error.headers)
 
 

@@ -15,6 +15,7 @@ from fastapi import APIRouter, File, Form, Query, UploadFile
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api import found, problems
+from api.bodies import most_bytes
 from api.caller import Reader
 from api.fields import Text
 from api.paging import read_page, sign_page
@@ -96,6 +97,7 @@ def search_scenes(body: SearchIn, caller: Reader, services: ServicesOf) -> found
 
 
 @router.post("/v1/search/image", responses=STATUSES)
+@most_bytes("image_max_bytes")
 def search_by_image(
     caller: Reader,
     services: ServicesOf,

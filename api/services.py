@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from api.knowledge import Knowledge
+from api.limits import Limiter
+from api.models import Models
+from api.readiness import Inspector
+from api.remembered import Callers
+from api.streams import Streams
+from api.tokens import Tokens
 from scenebook.db.engine import Database, Role
 from scenebook.errors import ConfigurationError
+from scenebook.public_functions import PublicFunctions
+from scenebook.query_cache import CachedQueryEncoder
+from scenebook.reranking import Reranker
+from scenebook.search_log import SearchLog
 from scenebook.settings import Settings
+from scenebook.short_redis import ShortRedis
 from scenebook.signing import Signer, secret_of
 from scenebook.storage import Storage
+from scenebook.temporary import remove_abandoned
+from scenebook.warming import Warming
+
+# Threads beside those of requests that may ask the database: of warming and of the log of searches.
+# With a connection for each, nobody waits for one: the pool would not keep to the order of arrival.
+BACKGROUND = 3
 
 
 @dataclass
@@ -22,27 +41,79 @@ class Services:
     db: Database
     storage: Storage
     signer: Signer
+    redis: ShortRedis
+    limiter: Limiter
+    tokens: Tokens
+    callers: Callers
+    functions: PublicFunctions
+    encoders: CachedQueryEncoder
+    reranker: Reranker | None
+    warming: Warming
+    knowledge: Knowledge
+    search_log: SearchLog
+    inspector: Inspector
+    streams: Streams = field(default_factory=Streams)
+    opened: ExitStack = field(default_factory=ExitStack)
+
+    @staticmethod
+    def check(settings: Settings) -> None:
+        """Raises ConfigurationError for what would keep the service from starting."""
+        Limiter(settings, ShortRedis(None))
+        Tokens(settings)
+        secret_of(settings)
 
     @classmethod
     def make(cls, settings: Settings) -> Services:
-        """Connect to everything that the settings name."""
+        """Connect to everything that the settings name. What is opened later joins `opened`."""
         if settings.database_url is None:
             raise ConfigurationError("DATABASE_URL is not set. Run `scenebook up`, or set it.")
-        return cls(
-            settings=settings,
-            db=Database(
-                settings.database_url, role=Role.API, pool_size=settings.database_pool_size
-            ),
-            storage=Storage(settings.storage),
-            signer=Signer(secret_of(settings)),
-        )
+        remove_abandoned()  # a process that was killed may have left uploads half received
+        with ExitStack() as opened:
+            db = Database(
+                settings.database_url, role=Role.API, pool_size=settings.api_threads + BACKGROUND
+            )
+            opened.callback(db.close)
+            redis = ShortRedis(settings.redis_url)
+            opened.callback(redis.close)
+            models = Models.start(settings, db, redis)
+            opened.callback(models.close)
+            search_log = SearchLog(db)
+            opened.callback(search_log.close)
+            storage = Storage(settings.storage)
+            inspector = Inspector(settings.database_url, db, storage, redis, models.warming)
+            opened.callback(inspector.close)
+            return cls(
+                settings=settings,
+                db=db,
+                storage=storage,
+                signer=Signer(secret_of(settings)),
+                redis=redis,
+                limiter=Limiter(settings, redis),
+                tokens=Tokens(settings),
+                callers=Callers(),
+                functions=PublicFunctions(db),
+                encoders=models.encoders,
+                reranker=models.reranker,
+                warming=models.warming,
+                knowledge=Knowledge(db),
+                search_log=search_log,
+                inspector=inspector,
+                opened=opened.pop_all(),
+            )
+
+    def encoders_warm(self) -> str | None:
+        """Why the models of queries are not loaded yet; None once each is, or cannot be.
+
+        What cannot be loaded is in `warming.failed()`.
+        """
+        return self.warming.waiting()
 
     def close(self) -> None:
-        """Give back what was opened."""
-        self.db.close()
+        """Give back what was opened, the last first."""
+        self.opened.close()
 
 
-def services_of(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
     """The services of the application that answers this request."""
     services = request.app.state.services
     assert isinstance(services, Services)

@@ -36,6 +36,9 @@ class ApiSettings(BaseSettings):
     trusted_proxies: Annotated[int, Field(ge=0, le=5)] = Field(
         0, description="Proxies in front of the API whose X-Forwarded-For is believed."
     )
+    api_threads: Count = Field(
+        16, description="Requests worked on at once; each holds at most one Postgres connection."
+    )
     api_max_concurrency: Count = Field(
         64, description="Requests answered at once; more are told to come again (503)."
     )
@@ -97,6 +100,16 @@ class ApiSettings(BaseSettings):
     )
     rerank_timeout_s: Seconds = Field(1.0, description="Time bound for re-ranking one search.")
     search_log_days: Count = Field(30, description="The log of searches is kept so many days.")
+
+    # --- the command line, where the service is elsewhere ----------------------------------------
+    scenebook_url: str | None = Field(
+        None,
+        description="The service that the command line works with over HTTP. Unset: this machine's "
+        "database and storage.",
+    )
+    scenebook_api_key: SecretStr | None = Field(
+        None, description="API key or JWT for SCENEBOOK_URL; it says who the owner is."
+    )
 
     @property
     def on_loopback(self) -> bool:

@@ -5,6 +5,7 @@ ScenebookError
 │   ├── InvalidMedia         the file cannot be indexed
 │   ├── InvalidSubtitles     the transcript file cannot be read
 │   ├── InvalidQuery         the search cannot be asked like this
+│   ├── InvalidToken         a page token that was not made here, or for another list
 │   └── ConfigurationError   a setting is missing, unknown or malformed
 ├── Unauthorized             nobody is signed in, or the key or token is not valid
 ├── Forbidden                the key or token does not allow this
@@ -12,9 +13,13 @@ ScenebookError
 ├── Expired                  a token or upload was valid once
 ├── Conflict                 the thing is in a state that does not allow it
 ├── TooLarge                 the body or file is larger than the limit
+├── TooSlow                  the body did not arrive in time
+├── WrongVersion             another version of the protocol is spoken here
+├── UnsupportedType          a body of this media type cannot be read
 ├── QuotaExceeded            the owner's limit is reached
 ├── RateLimited              too many requests; come again later
 ├── Unavailable              a service or model cannot be reached now; retried
+│   ├── OutOfReach           the database or the storage; the message is for the operator
 │   └── ModelUnavailable     the model's weights or package cannot be loaded
 ├── ExportRefused            an exported model does not answer as the original does
 ├── DeadlineExceeded         a promised time bound was reached
@@ -32,6 +37,7 @@ class ScenebookError(Exception):
     status = 500
     code = "internal"
     retryable = False
+    retry_after_s: int | None = None  # for 429 and 503, where it is known
 
     def __init__(self, message: str | None = None, *, code: str | None = None) -> None:
         super().__init__(message or (self.__doc__ or "").strip())
@@ -62,6 +68,13 @@ class InvalidQuery(InvalidInput):
     """The query cannot be searched."""
 
     code = "invalid_query"
+
+
+class InvalidToken(InvalidInput):
+    """The page token was not made for this list."""
+
+    status = 400
+    code = "invalid_token"
 
 
 class ConfigurationError(InvalidInput):
@@ -113,6 +126,27 @@ class TooLarge(InvalidInput):
     code = "too_large"
 
 
+class TooSlow(InvalidInput):
+    """The body did not arrive in time."""
+
+    status = 408
+    code = "too_slow"
+
+
+class WrongVersion(InvalidInput):
+    """Another version of the protocol is spoken here."""
+
+    status = 412
+    code = "wrong_version"
+
+
+class UnsupportedType(InvalidInput):
+    """A body of this media type cannot be read."""
+
+    status = 415
+    code = "unsupported_media_type"
+
+
 class QuotaExceeded(ScenebookError):
     """The owner's limit is reached."""
 
@@ -134,6 +168,10 @@ class Unavailable(ScenebookError):
     status = 503
     code = "unavailable"
     retryable = True
+
+
+class OutOfReach(Unavailable):
+    """What Scenebook stands on does not answer now."""
 
 
 class ModelUnavailable(Unavailable):

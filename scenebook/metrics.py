@@ -37,3 +37,41 @@ OLDEST_DUE_SECONDS = Gauge(
     "Age of the oldest job that is due.",
     multiprocess_mode="max",
 )
+REQUESTS = Counter(
+    "scenebook_requests_total",
+    "Requests by route template, method and status.",
+    ["route", "method", "status"],
+)
+REQUEST_SECONDS = Histogram(
+    "scenebook_request_seconds",
+    "Time until the answer was complete, by route template.",
+    ["route"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+REFUSED = Counter("scenebook_refused_total", "Requests refused at the door, by reason.", ["reason"])
+REDIS_FALLBACKS = Counter(
+    "scenebook_redis_fallbacks_total", "Times a request did without Redis, by use.", ["use"]
+)
+WEBHOOKS = Counter("scenebook_webhooks_total", "Attempts to deliver, by outcome.", ["outcome"])
+WEBHOOK_SECONDS = Histogram(
+    "scenebook_webhook_seconds",
+    "Time one attempt to deliver took.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30),
+)
+TIDIED = Counter("scenebook_tidied_total", "Rows that the relay removed, by what.", ["what"])
+QUERY_VECTORS = Counter(
+    "scenebook_query_vectors_total",
+    "Vectors of queries, by where they were found: process, redis, waiting (for an equal query "
+    "that was being encoded) or model.",
+    ["found"],
+)
+SEARCH_SECONDS = Histogram(
+    "scenebook_search_seconds",
+    "Time of one search, with encoding the query.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+DEGRADED_SEARCHES = Counter(
+    "scenebook_degraded_searches_total",
+    "Searches in which a channel could not take part, by channel.",
+    ["channel"],
+)

@@ -49,7 +49,9 @@ class Settings(ApiSettings):
         "demo",
         description="Owner that the command line works for: a UUID, or a name to derive one.",
     )
-    database_pool_size: Count = Field(4, description="Connections a process keeps to Postgres.")
+    database_pool_size: Count = Field(
+        4, description="Connections that a worker or relay keeps to Postgres."
+    )
 
     # --- logs and metrics ---------------------------------------------------------------------
     log_format: Literal["auto", "json", "console"] = Field(

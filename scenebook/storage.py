@@ -15,7 +15,7 @@ import structlog
 from obstore.exceptions import BaseError
 from obstore.store import from_url
 
-from scenebook.errors import ConfigurationError, InvalidMedia, Unavailable
+from scenebook.errors import ConfigurationError, InvalidMedia
 
 log = structlog.get_logger(__name__)
 
@@ -64,11 +64,11 @@ class Storage:
         except FileNotFoundError:
             if self._root is not None and not self._root.is_dir():
                 log.error("storage_directory_gone", directory=str(self._root))
-                raise Unavailable("The storage directory is gone. Check STORAGE_URL.") from None
+                raise OutOfReach("The storage directory is gone. Check STORAGE_URL.") from None
             raise
         except (BaseError, OSError) as error:
             log.warning("storage_failed", what=what, error=str(error))
-            raise Unavailable(f"Storage did not {what}. Check STORAGE_URL.") from error
+            raise OutOfReach(f"Storage did not {what}. Check STORAGE_URL.") from error
 
     def _writer(self, key: str) -> obstore.WritableFile:
         """For an object in parts; as many as are on their way at once are in memory."""
@@ -193,7 +193,7 @@ class Storage:
 def _check_room(directory: Path, size: int) -> None:
     free = shutil.disk_usage(directory).free
     if free < size + HEADROOM:
-        raise Unavailable(
+        raise OutOfReach(
             f"The worker's temporary directory has {free >> 20} MB free, and this video needs "
             f"{(size + HEADROOM) >> 20} MB. Free some space or set TMPDIR."
         )
@@ -206,6 +206,6 @@ def _writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         log.error("local_copy_failed", path=str(path), error=str(error))
-        raise Unavailable(
+        raise OutOfReach(
             "The worker's temporary directory cannot be written. Free some space or set TMPDIR."
         ) from error

@@ -14,6 +14,7 @@ import psutil
 
 from scenebook.embedded import adopt_running
 from scenebook.environment import process_environment
+from tests.stack import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 VIDEO = ROOT / "tests" / "media" / "composite_dev.mp4"
@@ -33,6 +34,7 @@ class Scenebook:
             "TEXT_EMBEDDING_PROVIDER": "fake",
             "TRANSCRIPTION_PROVIDER": "off",
             "CLIP_CPU_THREADS": "1",  # tests run side by side
+            "PORT": str(free_port()),
         }
         self.environ = process_environment(ours | environ)
 
@@ -70,10 +72,10 @@ class Scenebook:
             )
 
     def wait_until_up(self, process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-        """The four processes below a running `up`."""
+        """The five processes below a running `up`."""
         deadline = time.monotonic() + PATIENCE_S
         children: list[psutil.Process] = []
-        while len(children) < 4 or adopt_running(self.home) is None:
+        while len(children) < 5 or adopt_running(self.home) is None:
             assert process.poll() is None, (self.home.parent / "up.log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.1)

@@ -12,12 +12,14 @@ from uuid import UUID
 import psycopg
 import pytest
 import redis
+from starlette.testclient import TestClient
 
 from scenebook.embedded.process import private_directory
 from scenebook.embedded.redis import EmbeddedRedis
 from scenebook.settings import Settings
 from tests.pipelines import Pipeline, a_pipeline, settings_for
 from tests.postgres import Server, a_server, make_template
+from tests.serving import api_in_process, with_tokens
 from tests.stack import Stack, short_leases
 
 ALICE = UUID("a11ce000-0000-4000-8000-000000000001")
@@ -78,7 +80,14 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
     """Settings of a test's own: its database, its storage, models that need no weights."""
-    return settings_for(database_url, tmp_path / "data")
+    return with_tokens(settings_for(database_url, tmp_path / "data"))
+
+
+@pytest.fixture
+def api(settings: Settings) -> Iterator[TestClient]:
+    """A client of the HTTP service in this process; `headers_of(owner)` signs its requests."""
+    with api_in_process(settings) as client:
+        yield client
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -37,6 +38,13 @@ def short_leases(redis_url: str) -> dict[str, object]:
         "clip_enabled": True,
         "clip_model_name": "fake",
     }
+
+
+def free_port() -> int:
+    """A port of this machine that nobody has at present."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return int(held.getsockname()[1])
 
 
 def environment(settings: Settings) -> dict[str, str]:

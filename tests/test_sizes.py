@@ -13,7 +13,7 @@ FUNCTION_LINES = 55
 
 
 def modules() -> Iterator[Path]:
-    for package in ("scenebook", "worker", "migrations", "tests", "benchmarks"):
+    for package in ("scenebook", "worker", "api", "migrations", "tests", "benchmarks"):
         yield from (ROOT / package).rglob("*.py")
 
 

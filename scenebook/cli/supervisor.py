@@ -1,4 +1,4 @@
-"""Keeps one Celery worker and one relay running, and stops both in order."""
+"""Keeps one Celery worker, one relay and perhaps the API running, and stops them in order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -49,6 +49,8 @@ WORKER = Program(
     {signal.SIGTERM: 30.0, signal.SIGQUIT: 5.0},
 )  # fmt: skip
 RELAY = Program("relay", ("-m", "worker.relay"), {signal.SIGTERM: 10.0})
+# It finishes the requests that it has, no longer than it says itself (25 s).
+API = Program("api", ("-m", "api"), {signal.SIGTERM: 30.0})
 
 
 class Kept:
@@ -114,15 +116,17 @@ class Kept:
 
 
 class Supervisor:
-    """The worker and the relay of one machine. Start it from the main thread.
+    """The worker and the relay of one machine, and others. Start it from the main thread.
 
     Their output goes to files in `log_dir`, or to ours when that is None.
     """
 
-    def __init__(self, settings: Settings, *, log_dir: Path | None) -> None:
+    def __init__(
+        self, settings: Settings, *, log_dir: Path | None, others: Sequence[Program] = ()
+    ) -> None:
         located = _located(settings)
         self.kept = []
-        for number, program in enumerate((WORKER, RELAY)):
+        for number, program in enumerate((WORKER, RELAY, *others)):
             if settings.metrics_port is not None:  # two processes cannot share a port
                 located["METRICS_PORT"] = str(settings.metrics_port + number)
             self.kept.append(
@@ -151,7 +155,7 @@ class Supervisor:
         return sum(kept.restarts for kept in self.kept)
 
     def stop(self) -> None:
-        """Stop the relay first, so that nothing new is rung, then the worker."""
+        """Stop the last first: nothing new is asked for, then nothing rung, then the worker."""
         for kept in reversed(self.kept):
             kept.stop()
 
@@ -169,12 +173,13 @@ class Supervisor:
 
 
 def _located(settings: Settings) -> dict[str, str]:
-    """The variables for what a command may choose: servers, data, the CLIP model."""
+    """The variables for what a command may choose: servers, data, who may call, the CLIP model."""
     located = {
         "DATABASE_URL": settings.database_url,
         "REDIS_URL": settings.redis_url,
         "STORAGE_URL": settings.storage,
         "SCENEBOOK_DATA_DIR": str(settings.scenebook_data_dir.resolve()),
+        "AUTH_MODE": settings.auth_mode,
         "CLIP_ENABLED": str(settings.clip_enabled),
         "CLIP_MODEL_NAME": settings.clip_model_name,
         "CLIP_PRETRAINED": settings.clip_pretrained,

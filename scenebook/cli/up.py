@@ -1,8 +1,9 @@
-"""`scenebook up`: servers, worker and relay in the foreground, until Ctrl-C."""
+"""`scenebook up`: servers, worker, relay and the API in the foreground, until Ctrl-C."""
 
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,10 +14,11 @@ import structlog
 from scenebook import logs
 from scenebook.cli.commands import app
 from scenebook.cli.output import notes
-from scenebook.cli.supervisor import Supervisor
-from scenebook.cli.workplace import filled_in, require_broker, require_current_schema
+from scenebook.cli.supervisor import API, Supervisor
+from scenebook.cli.workplace import filled_in, require_broker, require_current_schema, require_here
 from scenebook.db import migrate
 from scenebook.embedded import EmbeddedServices
+from scenebook.errors import ConfigurationError
 from scenebook.settings import Settings, get_settings
 
 log = structlog.get_logger(__name__)
@@ -26,9 +28,11 @@ TICK_S = 0.25
 
 @app.command()
 def up() -> None:
-    """Run what is needed to index videos: embedded servers, one worker and one relay."""
+    """Run all of Scenebook: embedded servers, one worker, one relay and the API."""
     settings = get_settings()
     logs.configure(settings)
+    require_here(settings)
+    require_port(settings)
     with stop_requested() as stop, ExitStack() as stack:
         # Only a database of our own is migrated unasked.
         ours = settings.database_url is None
@@ -37,16 +41,46 @@ def up() -> None:
         if not (settings.database_url and settings.redis_url):
             embedded = stack.enter_context(EmbeddedServices(settings.scenebook_data_dir))
             settings = filled_in(settings, embedded.database_url, embedded.redis_url)
+        settings = open_to_this_machine(settings, ours=ours)
         prepare_schema(settings, ours=ours)
-        supervisor = stack.enter_context(Supervisor(settings, log_dir=None))
+        supervisor = stack.enter_context(Supervisor(settings, log_dir=None, others=[API]))
         notes().print(
-            "Scenebook is up. In another terminal: `scenebook index FILE`. Ctrl-C stops it."
+            f"Scenebook is up: {address(settings)}/docs. In another terminal: `scenebook index "
+            "FILE`. Ctrl-C stops it."
         )
         while not stop.wait(TICK_S):
             if embedded is not None:
                 embedded.check()
             supervisor.check()
         notes().print("Stopping…")
+
+
+def require_port(settings: Settings) -> None:
+    """Raise ConfigurationError if somebody else listens where the API would."""
+    family = socket.AF_INET6 if ":" in settings.api_host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        try:
+            probe.bind((settings.api_host, settings.port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"The API cannot listen on {settings.api_host} port {settings.port}: "
+                f"{error.strerror}. Set PORT to a free one, or stop what runs there."
+            ) from None
+
+
+def open_to_this_machine(settings: Settings, *, ours: bool) -> Settings:
+    """With a database of our own, and unless told otherwise, nobody on this machine signs in."""
+    chosen = "auth_mode" in settings.model_fields_set
+    if chosen or not ours or not settings.on_loopback:
+        return settings
+    return settings.model_copy(update={"auth_mode": "dev"})
+
+
+def address(settings: Settings) -> str:
+    """Where a browser on this machine finds the API."""
+    host = {"::": "localhost", "0.0.0.0": "localhost"}.get(settings.api_host, settings.api_host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
 
 def prepare_schema(settings: Settings, *, ours: bool) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -23,7 +23,7 @@ from sqlalchemy.exc import (
     TimeoutError,
 )
 
-from scenebook.errors import ConfigurationError, Unavailable
+from scenebook.errors import ConfigurationError, OutOfReach, Unavailable
 
 # Errors of the moment, not of the statement: a lost connection, a server that shuts down or is
 # read-only after a failover, a lock or a pooled connection that did not come in time.
@@ -38,7 +38,12 @@ class Role(StrEnum):
     RELAY = "scenebook_relay"
 
 
+# The role that Supabase gives to whoever is signed in.
+OwnRole = Literal["authenticated"]
+
 STATEMENT_TIMEOUT_S = {Role.API: 10, Role.WORKER: 60, Role.RELAY: 15}
+# Somebody waits for the API's answer, and can come again; a worker can wait.
+POOL_TIMEOUT_S = {Role.API: 1, Role.WORKER: 15, Role.RELAY: 15}
 
 
 def psycopg_url(url: str) -> sa.URL:
@@ -72,7 +77,7 @@ class Database:
             psycopg_url(url),
             pool_size=pool_size,
             max_overflow=0,
-            pool_timeout=15,
+            pool_timeout=POOL_TIMEOUT_S[role],
             pool_pre_ping=True,
             pool_recycle=1800,
             connect_args={
@@ -85,27 +90,39 @@ class Database:
                 "application_name": role.value,
             },
         )
-        event.listen(self.engine, "checkout", self._take_role)
+        event.listen(self.engine, "connect", self._take_role)
 
-    def _take_role(self, connection: Any, _record: Any, _proxy: Any) -> None:
-        """Drop every privilege of the URL's user, which may be a superuser."""
+    def _take_role(self, connection: Any, _record: Any) -> None:
+        """Drop every privilege of the URL's user, which may be a superuser.
+
+        Every transaction takes its role anew: behind a pooler it may be on another connection.
+        """
         connection.execute(f"set role {self.role}")
         connection.commit()
 
     @contextmanager
-    def transaction(self, *, owner_id: UUID) -> Iterator[Connection]:
+    def transaction(
+        self,
+        *,
+        owner_id: UUID,
+        role: OwnRole | None = None,
+        claims: Mapping[str, Any] | None = None,
+    ) -> Iterator[Connection]:
         """One transaction that sees and writes this owner's rows only.
 
-        Raises Unavailable if Postgres cannot be reached.
+        It runs under the pool's role, or as the owner's own, `authenticated`; `claims` are what
+        SQL reads of the owner's token besides its `sub` and `role`. Raises Unavailable if Postgres
+        cannot be reached.
         """
         with self._begin() as tx:
-            become(tx, owner_id=owner_id)
+            become(tx, owner_id=owner_id, role=role or self.role, claims=claims)
             yield tx
 
     @contextmanager
     def across_owners(self) -> Iterator[Connection]:
         """One transaction on the to-do list; row security shows it no owner's content."""
         with self._begin() as tx:
+            tx.execute(text("select set_config('role', :role, true)"), {"role": self.role.value})
             yield tx
 
     @contextmanager
@@ -115,11 +132,16 @@ class Database:
                 yield tx
         except OfTheMoment as error:
             cause = getattr(error, "orig", error)
+            if isinstance(error, TimeoutError):
+                raise OutOfReach(
+                    "Every connection to Postgres is in use. Come again in a moment, or raise "
+                    "API_THREADS or DATABASE_POOL_SIZE."
+                ) from error
             if isinstance(cause, LockNotAvailable):
                 raise Unavailable(
                     "Another operation on the same video has not finished. Try again in a moment."
                 ) from error
-            raise Unavailable(
+            raise OutOfReach(
                 f"Postgres did not answer ({type(cause).__name__}). Check DATABASE_URL and that "
                 "the server runs; `scenebook doctor` says more."
             ) from error
@@ -129,10 +151,25 @@ class Database:
         self.engine.dispose()
 
 
-def become(tx: Connection, *, owner_id: UUID) -> None:
-    """Make the rest of this transaction the owner's; it ends with the transaction."""
-    claims = json.dumps({"sub": str(owner_id), "role": "authenticated"})
-    tx.execute(text("select set_config('request.jwt.claims', :claims, true)"), {"claims": claims})
+def become(
+    tx: Connection,
+    *,
+    owner_id: UUID,
+    role: str | None = None,
+    claims: Mapping[str, Any] | None = None,
+) -> None:
+    """Make the rest of this transaction the owner's, and this role's; both end with it."""
+    said = json.dumps({**(claims or {}), "sub": str(owner_id), "role": "authenticated"})
+    if role is None:
+        tx.execute(text("select set_config('request.jwt.claims', :claims, true)"), {"claims": said})
+        return
+    tx.execute(
+        text(
+            "select set_config('request.jwt.claims', :claims, true),"
+            " set_config('role', :role, true)"
+        ),
+        {"claims": said, "role": str(role)},
+    )
 
 
 @cache

@@ -27,7 +27,8 @@ log = structlog.get_logger(__name__)
 
 # A stage starts when every stage it follows is finished, whether it succeeded or not.
 FOLLOWS: Mapping[Stage, tuple[Stage, ...]] = {
-    Stage.PROBE: (),
+    Stage.FETCH: (),  # of imports only; an upload begins with its probe
+    Stage.PROBE: (Stage.FETCH,),
     Stage.SEGMENT: (Stage.PROBE,),
     Stage.TRANSCRIBE: (Stage.SEGMENT,),
     Stage.VISUAL_CLIP: (Stage.SEGMENT,),
@@ -36,7 +37,7 @@ FOLLOWS: Mapping[Stage, tuple[Stage, ...]] = {
     Stage.FINALIZE: (Stage.VISUAL_CLIP, Stage.EMBED_TEXT),
 }
 # Without these there is nothing to search; a failure of another stage leaves a partial video.
-ESSENTIAL = frozenset({Stage.PROBE, Stage.SEGMENT, Stage.FINALIZE})
+ESSENTIAL = frozenset({Stage.FETCH, Stage.PROBE, Stage.SEGMENT, Stage.FINALIZE})
 IN_BATCHES = frozenset({Stage.VISUAL_CLIP, Stage.DESCRIBE, Stage.EMBED_TEXT})
 SCENES_PER_JOB = 16
 MAX_JOBS_PER_STAGE = 8
@@ -136,8 +137,9 @@ def restart(
         if again.intersection(before):
             again.add(stage)
     forget(tx, owner_id=owner_id, video_id=video_id, generation=generation, stages=sorted(again))
-    if Stage.PROBE in again:
-        enqueue(tx, owner_id=owner_id, video_id=video_id, generation=generation, stage=Stage.PROBE)
+    first = next((one for one in (Stage.FETCH, Stage.PROBE) if one in again), None)
+    if first is not None:
+        enqueue(tx, owner_id=owner_id, video_id=video_id, generation=generation, stage=first)
     advance(tx, owner_id=owner_id, video_id=video_id, generation=generation)
     return len(again)
 

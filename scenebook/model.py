@@ -18,6 +18,16 @@ class Channel(StrEnum):
     SUMMARY = "summary"
 
 
+class SearchChannel(StrEnum):
+    """One way of matching a scene: by a vector of a channel, or by its words."""
+
+    VISUAL_CLIP = "visual_clip"
+    TRANSCRIPT = "transcript"
+    VISUAL = "visual"
+    SUMMARY = "summary"
+    LEXICAL = "lexical"
+
+
 class ChannelStatus(StrEnum):
     """What is known of one channel of one scene; "never tried" and "tried and empty" differ."""
 
@@ -72,6 +82,7 @@ SETTLED = frozenset(
 class Stage(StrEnum):
     """One stage of the pipeline; also the kind of a job and the name of its Celery task."""
 
+    FETCH = "fetch"
     PROBE = "probe"
     SEGMENT = "segment"
     TRANSCRIBE = "transcribe"
@@ -126,6 +137,10 @@ class Utterance:
     speaker: str | None = None
 
 
+# Within a video's metadata: what its owner wrote. Beside it lies what the file says of itself.
+OWN = "own"
+
+
 @dataclass(frozen=True, slots=True)
 class Video:
     """One uploaded file and what is known of it."""
@@ -151,8 +166,10 @@ class Video:
     has_audio: bool | None = None
     audio_silent: bool | None = None
     damage: str | None = None
+    source_url: str | None = None
     scene_count: int = 0
     metadata: dict[str, Any] = field(default_factory=dict)
+    language: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
 
@@ -205,7 +222,10 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A row from one channel: a scene and its cosine similarity to the query, -1 to 1."""
+    """A row from one channel: a scene and its cosine similarity to the query, -1 to 1.
+
+    `exact` is False where a big owner's index found the rows, which may then lack a few.
+    """
 
     scene_id: UUID
     video_id: UUID
@@ -214,3 +234,4 @@ class Match:
     end_ms: int
     similarity: float
     matched_ms: int | None = None
+    exact: bool = True

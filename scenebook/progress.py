@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +26,8 @@ WEIGHT: Mapping[Stage, float] = {
     Stage.FINALIZE: 0.02,
 }
 
+SEARCHABLE = frozenset({VideoStatus.READY, VideoStatus.PARTIAL})
+
 
 @dataclass(frozen=True, slots=True)
 class StageProgress:
@@ -40,13 +42,22 @@ class StageProgress:
 
 @dataclass(frozen=True, slots=True)
 class VideoProgress:
-    """Where a video stands: its stages, its channels, and the seconds that are likely left."""
+    """Where a video stands: its stages, its channels, and the seconds that are likely left.
+
+    channel_counts are of the generation worked on last; scene_count and coverage (scenes with a
+    vector, by channel) of the one that readers see. stage is what is done or comes next, None when
+    settled; progress the share of the whole work that is done, 0 to 1.
+    """
 
     status: VideoStatus
     stages: tuple[StageProgress, ...]
     eta_s: float | None
     channel_counts: Mapping[Channel, Mapping[ChannelStatus, int]]
     reason: str | None
+    stage: Stage | None
+    progress: float
+    scene_count: int
+    coverage: Mapping[Channel, int]
 
 
 def progress_of(db: Database, *, owner_id: UUID, video_id: UUID) -> VideoProgress:
@@ -61,8 +72,35 @@ def progress_of(db: Database, *, owner_id: UUID, video_id: UUID) -> VideoProgres
         counts = scenes.count_channels(
             tx, owner_id=owner_id, video_id=video_id, generation=generation
         )
+        seen = counts
+        if video.generation != generation:
+            seen = scenes.count_channels(
+                tx, owner_id=owner_id, video_id=video_id, generation=video.generation
+            )
+    stages = _stages(rows)
+    channels: dict[Channel, dict[ChannelStatus, int]] = defaultdict(dict)
+    for one in counts:
+        channels[one.channel][one.status] = one.scenes
+    settled = video.status in SETTLED
+    # How fast a URL is fetched says nothing about the work that follows.
+    starts = [row.started_at for row in rows if row.started_at and row.stage in WEIGHT]
+    return VideoProgress(
+        status=video.status,
+        stages=stages,
+        eta_s=_eta_s(stages, min(starts)) if starts and not settled else None,
+        channel_counts=channels,
+        reason=video.reason,
+        stage=None if settled else _current(stages),
+        progress=1.0 if video.status in SEARCHABLE else _share_done(stages),
+        scene_count=video.scene_count,
+        coverage=dict.fromkeys(Channel, 0)
+        | {one.channel: one.scenes for one in seen if one.status is ChannelStatus.OK},
+    )
+
+
+def _stages(rows: Sequence[Row[Any]]) -> tuple[StageProgress, ...]:
     by_stage = {Stage(row.stage): row for row in rows}
-    stages = tuple(
+    return tuple(
         StageProgress(
             stage=stage,
             state=_state(by_stage[stage]),
@@ -73,17 +111,15 @@ def progress_of(db: Database, *, owner_id: UUID, video_id: UUID) -> VideoProgres
         for stage in Stage
         if stage in by_stage
     )
-    channels: dict[Channel, dict[ChannelStatus, int]] = defaultdict(dict)
-    for one in counts:
-        channels[one.channel][one.status] = one.scenes
-    starts = [row.started_at for row in rows if row.started_at is not None]
-    return VideoProgress(
-        status=video.status,
-        stages=stages,
-        eta_s=_eta_s(stages, min(starts)) if starts and video.status not in SETTLED else None,
-        channel_counts=channels,
-        reason=video.reason,
-    )
+
+
+def _current(stages: tuple[StageProgress, ...]) -> Stage | None:
+    """The first stage that runs, else the first that waits."""
+    for states in ((JobState.RUNNING,), (JobState.QUEUED, JobState.RETRYABLE)):
+        for one in stages:
+            if one.state in states:
+                return one.stage
+    return None
 
 
 def _state(row: Row[Any]) -> JobState:
@@ -97,6 +133,11 @@ def _state(row: Row[Any]) -> JobState:
 
 def _eta_s(stages: tuple[StageProgress, ...], started_at: datetime) -> float | None:
     """Seconds left if the rest goes as fast as what is done; None before there is a basis."""
-    done = sum(WEIGHT.get(one.stage, 0) * one.done / max(1, one.total) for one in stages)
+    done = _share_done(stages)
     elapsed = (datetime.now(UTC) - started_at).total_seconds()
     return elapsed * (1 - done) / done if done > 0.02 else None
+
+
+def _share_done(stages: tuple[StageProgress, ...]) -> float:
+    done = sum(WEIGHT.get(one.stage, 0) * one.done / max(1, one.total) for one in stages)
+    return min(1.0, done)

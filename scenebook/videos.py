@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from uuid import NAMESPACE_DNS, UUID, uuid4, uuid5
+from typing import Any
+from uuid import NAMESPACE_DNS, UUID, uuid5
 
 from scenebook import jobs
 from scenebook.db import queue, scenes, videos
 from scenebook.db.engine import Database
-from scenebook.errors import Conflict, InvalidInput, InvalidMedia, NotFound
+from scenebook.errors import Conflict, InvalidInput
+from scenebook.incoming import AddedVideo as AddedVideo
+from scenebook.incoming import add_video as add_video
 from scenebook.model import (
     COMPLETE,
+    OWN,
     Channel,
     ChannelStatus,
     Scene,
@@ -21,8 +22,6 @@ from scenebook.model import (
     Video,
     VideoStatus,
 )
-from scenebook.storage import Storage, video_prefix
-from scenebook.transcripts import parse_subtitles
 
 # The stage that fills a channel, to do again when the channel is retried.
 STAGE_OF: Mapping[Channel, Stage] = {
@@ -31,14 +30,6 @@ STAGE_OF: Mapping[Channel, Stage] = {
     Channel.VISUAL: Stage.DESCRIBE,
     Channel.SUMMARY: Stage.DESCRIBE,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class AddedVideo:
-    """A video, and whether this call added it or the owner had the same bytes before."""
-
-    video: Video
-    created: bool
 
 
 def owner_from(text: str) -> UUID:
@@ -51,99 +42,6 @@ def owner_from(text: str) -> UUID:
         return uuid5(NAMESPACE_DNS, f"{text}.scenebook")
 
 
-def add_video(
-    db: Database,
-    storage: Storage,
-    *,
-    owner_id: UUID,
-    path: Path,
-    title: str | None = None,
-    transcript: Path | None = None,
-    max_bytes: int | None = None,
-) -> AddedVideo:
-    """Store a file and put it on the to-do list; the same bytes are stored once an owner.
-
-    Raises InvalidMedia or InvalidSubtitles before anything is stored.
-    """
-    size = _checked_size(path, max_bytes=max_bytes)
-    subtitles = None if transcript is None else _checked_subtitles(transcript)
-    content_hash = _hash(path)
-    video_id = uuid4()
-    with db.transaction(owner_id=owner_id) as tx:
-        videos.add(
-            tx,
-            owner_id=owner_id,
-            video_id=video_id,
-            title=title or path.name,
-            source_key=f"{video_prefix(owner_id=owner_id, video_id=video_id)}/source",
-            content_hash=content_hash,
-            size=size,
-        )
-        video = videos.with_hash(tx, owner_id=owner_id, content_hash=content_hash)
-    if video is None:
-        raise Conflict(f"{path.name} is being deleted. Try again when that is done.")
-    if video.status is not VideoStatus.UPLOADING:
-        _same_transcript(storage, video, subtitles)
-        return AddedVideo(video, created=False)
-    storage.put_file(video.source_key, path)
-    transcript_key = None
-    if subtitles is not None and transcript is not None:
-        prefix = video_prefix(owner_id=owner_id, video_id=video.id)
-        transcript_key = f"{prefix}/transcript{transcript.suffix.lower()}"
-        storage.put(transcript_key, subtitles)
-    started = _start(db, owner_id=owner_id, video_id=video.id, transcript_key=transcript_key)
-    return AddedVideo(started, created=True)
-
-
-def _checked_subtitles(transcript: Path) -> bytes:
-    if not transcript.is_file():
-        raise NotFound(f"There is no file {transcript}.")
-    content = transcript.read_bytes()
-    parse_subtitles(content, name=transcript.name)
-    return content
-
-
-def _same_transcript(storage: Storage, video: Video, subtitles: bytes | None) -> None:
-    """Words that come with bytes that are stored already must not be dropped without a word."""
-    if subtitles is None:
-        return
-    stored = None if video.transcript_key is None else storage.get(video.transcript_key)
-    if stored != subtitles:
-        raise Conflict(
-            f"This video is stored already as {video.id}, with another transcript or none. "
-            "Delete it first to index it with this one."
-        )
-
-
-def _hash(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InvalidMedia(
-            f"{path.name} cannot be read: {error.strerror}.", code="unreadable"
-        ) from error
-
-
-def _checked_size(path: Path, *, max_bytes: int | None) -> int:
-    if not path.is_file():
-        raise NotFound(f"There is no file {path}.")
-    size = path.stat().st_size
-    if max_bytes is not None and size > max_bytes:
-        raise InvalidMedia(
-            f"{path.name} has {size} bytes and MEDIA_MAX_BYTES is {max_bytes}.", code="too_large"
-        )
-    return size
-
-
-def _start(db: Database, *, owner_id: UUID, video_id: UUID, transcript_key: str | None) -> Video:
-    """Make a stored source the first job, once."""
-    with db.transaction(owner_id=owner_id) as tx:
-        if videos.uploaded(tx, owner_id=owner_id, video_id=video_id, transcript_key=transcript_key):
-            jobs.enqueue(tx, owner_id=owner_id, video_id=video_id, generation=1, stage=Stage.PROBE)
-        return videos.get(tx, owner_id=owner_id, video_id=video_id)
-
-
 def get_video(db: Database, *, owner_id: UUID, video_id: UUID) -> Video:
     """One video; NotFound if this owner has none with this id."""
     with db.transaction(owner_id=owner_id) as tx:
@@ -154,6 +52,16 @@ def list_videos(db: Database, *, owner_id: UUID) -> list[Video]:
     """Every video of the owner, newest first."""
     with db.transaction(owner_id=owner_id) as tx:
         return videos.all_of(tx, owner_id=owner_id)
+
+
+def own_metadata(video: Video) -> dict[str, Any]:
+    """What its owner wrote about a video."""
+    return dict(video.metadata.get(OWN, {}))
+
+
+def container_metadata(video: Video) -> dict[str, Any]:
+    """What the file says of itself: format, streams and tags; empty before it is probed."""
+    return {key: value for key, value in video.metadata.items() if key != OWN}
 
 
 def scenes_of(db: Database, *, owner_id: UUID, video_id: UUID) -> list[Scene]:
@@ -199,7 +107,7 @@ def retry_video(
         if not again:
             return 0
         generation = video.generation
-        if again & {Stage.PROBE, Stage.SEGMENT} or not counts:
+        if Stage.FETCH not in again and (again & {Stage.PROBE, Stage.SEGMENT} or not counts):
             generation = 1 + videos.newest_generation(tx, owner_id=owner_id, video_id=video_id)
             again = {Stage.PROBE}
         else:
@@ -229,6 +137,10 @@ def _stages_to_retry(
     stage: Stage | None,
     channel: Channel | None,
 ) -> set[Stage]:
+    if video.content_hash is None:
+        return {Stage.FETCH}
+    if stage is Stage.FETCH:
+        raise Conflict("The source of this video is stored already; nothing is to be fetched.")
     if stage is not None:
         return {stage}
     if channel is not None:
@@ -237,6 +149,27 @@ def _stages_to_retry(
     if started_anew or not counts:
         return {Stage.PROBE}
     return {STAGE_OF[one.channel] for one in counts if one.status not in COMPLETE}
+
+
+def edit_video(
+    db: Database,
+    *,
+    owner_id: UUID,
+    video_id: UUID,
+    title: str | None = None,
+    own: Mapping[str, Any] | None = None,
+) -> Video:
+    """Change the title, or all that the owner wrote about a video; None leaves it as it is."""
+    with db.transaction(owner_id=owner_id) as tx:
+        edited = videos.edit(tx, owner_id=owner_id, video_id=video_id, title=title, own=own)
+        video = videos.get(tx, owner_id=owner_id, video_id=video_id)
+    if video.status is VideoStatus.DELETING:
+        raise Conflict("The video is being deleted.")
+    if not edited:
+        raise InvalidInput(
+            "The metadata is too large beside what the file says of itself. Write less."
+        )
+    return video
 
 
 def cancel_video(db: Database, *, owner_id: UUID, video_id: UUID) -> None:

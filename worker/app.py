@@ -14,8 +14,8 @@ from scenebook.db import workers
 from scenebook.db.engine import Database, Role
 from scenebook.errors import ScenebookError
 from scenebook.settings import get_settings
+from scenebook.temporary import remove_abandoned
 from worker import exposition
-from worker.pipeline.tools import remove_abandoned
 from worker.process import close_tools
 
 log = structlog.get_logger(__name__)

@@ -13,7 +13,7 @@ from billiard import current_process
 
 from scenebook.environment import share_metrics
 from scenebook.settings import get_settings
-from worker.pipeline.tools import TEMPORARY
+from scenebook.temporary import TEMPORARY
 
 
 def prepare(**_: Any) -> None:

@@ -53,6 +53,7 @@ create table public.uploads (
     owner_id uuid not null references public.owners (id) on delete cascade,
     bytes bigint not null check (bytes > 0),
     received bigint not null default 0 check (received between 0 and bytes),
+    writer integer not null default 0,      -- the request that may add to it is the newest
     metadata jsonb not null default '{}' check (
         jsonb_typeof(metadata) = 'object' and length(metadata::text) <= 16384),
     video_id uuid,                          -- once it is complete
@@ -134,6 +135,8 @@ grant select, insert on public.searches to scenebook_api;
 -- Whoever settles a video queues the webhooks.
 grant select on public.webhook_endpoints to scenebook_worker, scenebook_relay;
 grant insert on public.webhook_deliveries to scenebook_worker;
+-- Uploads that have begun count against an owner's limits.
+grant select on public.uploads to scenebook_worker;
 -- The relay delivers them, and tidies up what has expired.
 grant update (disabled_at, disabled_reason) on public.webhook_endpoints to scenebook_relay;
 grant select, insert, update, delete on public.webhook_deliveries to scenebook_relay;
@@ -175,7 +178,7 @@ create policy expired_of_all on public.idempotency_keys
 alter table public.uploads enable row level security;
 alter table public.uploads force row level security;
 create policy own_rows on public.uploads
-    to scenebook_api
+    to scenebook_api, scenebook_worker
     using (owner_id = (select auth.uid()))
     with check (owner_id = (select auth.uid()));
 create policy expired_of_all on public.uploads

@@ -32,7 +32,6 @@ def up() -> None:
     settings = get_settings()
     logs.configure(settings)
     require_here(settings)
-    require_port(settings)
     with stop_requested() as stop, ExitStack() as stack:
         # Only a database of our own is migrated unasked.
         ours = settings.database_url is None
@@ -41,6 +40,7 @@ def up() -> None:
         if not (settings.database_url and settings.redis_url):
             embedded = stack.enter_context(EmbeddedServices(settings.scenebook_data_dir))
             settings = filled_in(settings, embedded.database_url, embedded.redis_url)
+        require_port(settings)  # after the lock of the servers: that is a clearer answer
         settings = open_to_this_machine(settings, ours=ours)
         prepare_schema(settings, ours=ours)
         supervisor = stack.enter_context(Supervisor(settings, log_dir=None, others=[API]))

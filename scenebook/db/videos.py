@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -12,6 +13,26 @@ from scenebook.db.engine import statement
 from scenebook.db.values import MAX_ERROR, clean_text, to_json
 from scenebook.errors import NotFound
 from scenebook.model import Stage, Video, VideoStatus
+
+# `ready`, `partial` and `failed` come with news, from `scenebook.settling`.
+Unsettled = Literal[
+    VideoStatus.UPLOADING,
+    VideoStatus.WAITING,
+    VideoStatus.PROCESSING,
+    VideoStatus.CANCELLED,
+    VideoStatus.DELETING,
+]
+
+CONDITIONS = (
+    "video_id",
+    "content_hash",
+    "status",
+    "hidden",
+    "title",
+    "before",
+    "after_id",
+    "limit",
+)
 
 
 def add(
@@ -23,6 +44,8 @@ def add(
     source_key: str,
     content_hash: str,
     size: int,
+    language: str | None = None,
+    metadata: dict[str, Any] | None = None,
 ) -> bool:
     """Add a video that is being uploaded; False if the owner has these bytes already."""
     tx.execute(statement("videos/add_owner"), {"owner_id": owner_id})
@@ -35,6 +58,8 @@ def add(
             "source_key": source_key,
             "content_hash": content_hash,
             "bytes": size,
+            "language": language,
+            "metadata": to_json(metadata or {}),
         },
     )
     return row.one_or_none() is not None
@@ -53,7 +78,7 @@ def get(tx: Connection, *, owner_id: UUID, video_id: UUID) -> Video:
     """One video; NotFound if this owner has none with this id."""
     found = _select(tx, owner_id=owner_id, video_id=video_id)
     if not found:
-        raise NotFound(f"There is no video {video_id}. `scenebook status` lists yours.")
+        raise NotFound(f"There is no video {video_id}.")
     return found[0]
 
 
@@ -74,16 +99,36 @@ def with_hash(tx: Connection, *, owner_id: UUID, content_hash: str) -> Video | N
     return found[0] if found else None
 
 
-def _select(
+def page(
     tx: Connection,
     *,
     owner_id: UUID,
-    video_id: UUID | None = None,
-    content_hash: str | None = None,
+    limit: int,
+    after: tuple[datetime, UUID] | None,
+    status: VideoStatus | None,
+    title: str | None,
 ) -> list[Video]:
+    """At most `limit` videos, newest first, from behind the one with this time and id.
+
+    Without a status, those that are being deleted are left out. title: a part of it, in any case.
+    """
+    return _select(
+        tx,
+        owner_id=owner_id,
+        status=status,
+        hidden=VideoStatus.DELETING if status is None else None,
+        title=title,
+        before=None if after is None else after[0],
+        after_id=None if after is None else after[1],
+        limit=limit,
+    )
+
+
+def _select(tx: Connection, *, owner_id: UUID, **conditions: object) -> list[Video]:
+    """The owner's videos, newest first; a condition that is left out, or None, is none."""
     rows = tx.execute(
         statement("videos/select"),
-        {"owner_id": owner_id, "video_id": video_id, "content_hash": content_hash},
+        dict.fromkeys(CONDITIONS) | {"owner_id": owner_id} | conditions,
     )
     return [_video(row._asdict()) for row in rows]
 
@@ -92,12 +137,37 @@ def _video(row: dict[str, Any]) -> Video:
     return Video(**(row | {"status": VideoStatus(row["status"])}))
 
 
+def edit(
+    tx: Connection,
+    *,
+    owner_id: UUID,
+    video_id: UUID,
+    title: str | None,
+    own: Mapping[str, Any] | None,
+) -> bool:
+    """Change the title, or what the owner wrote; None leaves it as it is.
+
+    False if the video is being deleted, or what the owner wrote has no room beside what the file
+    says of itself.
+    """
+    row = tx.execute(
+        statement("videos/edit"),
+        {
+            "owner_id": owner_id,
+            "video_id": video_id,
+            "title": title and clean_text(title, limit=MAX_ERROR),
+            "own": None if own is None else to_json(own),
+        },
+    )
+    return row.one_or_none() is not None
+
+
 def set_status(
     tx: Connection,
     *,
     owner_id: UUID,
     video_id: UUID,
-    status: VideoStatus,
+    status: Unsettled,
     failed_stage: Stage | None = None,
     reason: str | None = None,
 ) -> None:
@@ -121,9 +191,12 @@ def started(tx: Connection, *, owner_id: UUID, video_id: UUID) -> None:
 
 def fail(
     tx: Connection, *, owner_id: UUID, video_id: UUID, generation: int, stage: Stage, reason: str
-) -> None:
-    """Nothing of this generation can be searched."""
-    tx.execute(
+) -> bool:
+    """Nothing of this generation can be searched; False if the video is being deleted.
+
+    Call `settling.fail`, which also tells whoever wants to know.
+    """
+    row = tx.execute(
         statement("videos/fail"),
         {
             "owner_id": owner_id,
@@ -132,13 +205,22 @@ def fail(
             "stage": stage,
             "reason": clean_text(reason),
         },
-    )
+    ).one_or_none()
+    return row is not None
 
 
 def set_media(tx: Connection, *, owner_id: UUID, video_id: UUID, columns: dict[str, Any]) -> None:
     """Store what probing found: the columns of `sql/videos/set_media.sql`."""
     values = columns | {"metadata": to_json(columns["metadata"])}
     tx.execute(statement("videos/set_media"), {"owner_id": owner_id, "video_id": video_id} | values)
+
+
+def set_language(tx: Connection, *, owner_id: UUID, video_id: UUID, language: str) -> None:
+    """Store the language that was heard or read, unless the video has one already."""
+    tx.execute(
+        statement("videos/set_language"),
+        {"owner_id": owner_id, "video_id": video_id, "language": language},
+    )
 
 
 def segmented(
@@ -175,9 +257,12 @@ def finish(
     generation: int,
     status: VideoStatus,
     reason: str | None,
-) -> None:
-    """Show readers this generation."""
-    tx.execute(
+) -> bool:
+    """Show readers this generation; False if the video is being deleted.
+
+    Call `settling.finish`, which also tells whoever wants to know.
+    """
+    row = tx.execute(
         statement("videos/finish"),
         {
             "owner_id": owner_id,
@@ -186,7 +271,8 @@ def finish(
             "status": status,
             "reason": reason and clean_text(reason),
         },
-    )
+    ).one_or_none()
+    return row is not None
 
 
 def on_channels(tx: Connection, *, owner_id: UUID) -> list[UUID]:

@@ -1,7 +1,9 @@
 """How a video becomes searchable scenes: the stages in order, like a table of contents.
 
-    probe -> segment -> transcribe -> describe -> embed_text -> finalize
-                     '-> visual_clip ------------------------'
+    fetch -> probe -> segment -> transcribe -> describe -> embed_text -> finalize
+                              '-> visual_clip ------------------------'
+
+Only an import is fetched; an upload begins with its probe.
 
 `scenebook.jobs.FOLLOWS` holds the arrows. Each stage reads, works without a transaction, and
 writes once at the end, or batch by batch, replacing what was there: running twice is harmless.
@@ -16,6 +18,7 @@ from worker.pipeline.claim import Claim
 from worker.pipeline.delete import delete
 from worker.pipeline.describe import describe
 from worker.pipeline.embed_text import embed_text
+from worker.pipeline.fetching import fetch
 from worker.pipeline.finalize import finalize
 from worker.pipeline.probe import probe
 from worker.pipeline.segment import segment
@@ -24,6 +27,7 @@ from worker.pipeline.transcribe import transcribe
 from worker.pipeline.visual_clip import visual_clip
 
 STAGES: Mapping[Stage, Callable[[Tools, Claim], None]] = {
+    Stage.FETCH: fetch,  # the source of an import, from its URL
     Stage.PROBE: probe,  # what is in the file, and whether it may be decoded at all
     Stage.SEGMENT: segment,  # one decode pass: cuts, keyframes and their quality, audio, subtitles
     Stage.TRANSCRIBE: transcribe,  # who says what, when, and in which scene

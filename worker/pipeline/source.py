@@ -8,8 +8,9 @@ from pathlib import Path
 
 from scenebook.errors import InvalidMedia
 from scenebook.model import Video
+from scenebook.temporary import private_directory
 from worker.pipeline.claim import Claim
-from worker.pipeline.tools import Tools, private_directory
+from worker.pipeline.tools import Tools
 
 
 @contextmanager

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from uuid import UUID
-
-import psutil
 
 from scenebook.db.engine import Database, Role
 from scenebook.db.paid_calls import PaidCallsOf
@@ -21,10 +15,9 @@ from scenebook.remote import RemoteModels
 from scenebook.settings import Settings
 from scenebook.space_models import SpaceModels
 from scenebook.storage import Storage
+from scenebook.temporary import remove_abandoned
 from worker.media.client import MediaChild
 from worker.media.types import MediaLimits
-
-TEMPORARY = "scenebook-"
 
 
 @dataclass(frozen=True)
@@ -81,21 +74,3 @@ class Tools:
         self.encoders.close()
         self.db.close()
         self.beats.close()
-
-
-@contextmanager
-def private_directory() -> Iterator[Path]:
-    """A directory only this process reads, removed in every outcome but SIGKILL."""
-    with tempfile.TemporaryDirectory(prefix=f"{TEMPORARY}{os.getpid()}-") as name:
-        yield Path(name)
-
-
-def remove_abandoned() -> int:
-    """Remove the private directories of processes that are gone; returns how many."""
-    removed = 0
-    for directory in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*-*"):
-        pid = directory.name.removeprefix(TEMPORARY).split("-")[0]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)) and directory.is_dir():
-            shutil.rmtree(directory, ignore_errors=True)
-            removed += 1
-    return removed

@@ -10,3 +10,4 @@ set status = case
     reason = :reason,
     updated_at = now()
 where v.owner_id = :owner_id and v.id = :video_id and v.status <> 'deleting'
+returning v.id

@@ -1,0 +1,3 @@
+select i.indisvalid
+from pg_catalog.pg_index as i
+where i.indexrelid = pg_catalog.to_regclass('public.' || :name)

@@ -6,7 +6,17 @@ import subprocess
 import sys
 
 # Each in a process of its own: what one has loaded must not weigh on the next.
-TABLES = ("segmentation", "clip_deadline", "inference", "preprocessing", "search", "memory")
+TABLES = (
+    "segmentation",
+    "clip_deadline",
+    "inference",
+    "preprocessing",
+    "search",
+    "owners",
+    "api",
+    "memory",
+    "uploads",
+)
 
 
 def main() -> int:

@@ -27,6 +27,9 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("null owner", {"owner": None}, "filter_user_id is required"),
     ("null query", {"query": None}, "query_embedding is required"),
     ("zero vector", {"query": (0, 0, 0, 0)}, "zero vector"),
+    ("nearly zero vector", {"query": (1e-30, 0, 0, 0)}, "zero vector"),
+    ("huge vector", {"query": (1e38, 0, 0, 0)}, "too long"),
+    ("longest vector", {"query": (3e38, 3e38, 3e38, 3e38)}, "too long"),
     ("too short", {"query": (1, 0)}, "has 2 dimensions, the channel visual_clip has 4"),
     ("no threshold", {"match_threshold": None}, "match_threshold"),
     ("NaN threshold", {"match_threshold": float("nan")}, "match_threshold"),
@@ -37,6 +40,14 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("no offset", {"match_offset": None}, "match_offset"),
     ("offset -1", {"match_offset": -1}, "match_offset"),
     ("offset 1e9", {"match_offset": 10**9}, "match_offset"),
+    ("half a key", {"after_similarity": 0.5}, "belong together"),
+    ("other half of a key", {"after_scene_id": ALICE}, "belong together"),
+    ("NaN key", {"after_similarity": float("nan"), "after_scene_id": ALICE}, "belong together"),
+    (
+        "key and offset",
+        {"after_similarity": 0.5, "after_scene_id": ALICE, "match_offset": 1},
+        "exclude each other",
+    ),
     ("unknown space", {"filter_space_id": 999}, "does not belong to the channel"),
 ]
 

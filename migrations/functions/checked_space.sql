@@ -1,5 +1,7 @@
 -- Checks the arguments of a vector search and returns the space to search; null if there is none yet.
 -- What is refused would otherwise match nothing, everything, or another owner's rows.
+drop function if exists scenebook.checked_space(    -- of the release before
+    text, public.vector, double precision, integer, uuid, integer, integer);
 create or replace function scenebook.checked_space(
     channel text,
     query_embedding public.vector,
@@ -7,7 +9,9 @@ create or replace function scenebook.checked_space(
     match_count integer,
     filter_user_id uuid,
     filter_space_id integer,
-    match_offset integer
+    match_offset integer,
+    after_similarity double precision default null,
+    after_scene_id uuid default null
 )
 returns integer
 language plpgsql stable security invoker parallel safe
@@ -32,9 +36,12 @@ begin
         when query_embedding is null then
             problem := 'query_embedding is required';
             remedy := 'Pass the vector of the query, made by the model of the channel''s space.';
-        when public.vector_norm(query_embedding) = 0 then
-            problem := 'query_embedding is a zero vector';
+        when public.vector_norm(query_embedding) < 1e-18 then
+            problem := 'query_embedding is a zero vector, or nearly';
             remedy := 'A vector without direction is near to nothing; embed the query again.';
+        when not public.vector_norm(query_embedding) <= 1e18 then
+            problem := 'query_embedding is too long a vector';
+            remedy := 'No model makes a vector longer than 1e18; embed the query again.';
         when match_threshold is null or match_threshold = 'NaN' then
             problem := 'match_threshold must be a number';
             remedy := 'Pass the smallest cosine similarity wanted, -1 to 1.';
@@ -44,6 +51,12 @@ begin
         when match_offset is null or match_offset not between 0 and 1000000 then
             problem := 'match_offset must lie between 0 and 1000000';
             remedy := 'Pass how many of the best matches to leave out.';
+        when (after_similarity is null) <> (after_scene_id is null) or after_similarity = 'NaN' then
+            problem := 'after_similarity and after_scene_id belong together';
+            remedy := 'Pass both as the last row of the page before has them, or neither.';
+        when after_scene_id is not null and match_offset > 0 then
+            problem := 'match_offset and after_scene_id exclude each other';
+            remedy := 'Page either by match_offset or by the last row of the page before.';
         when filter_space_id is not null and space.id is null then
             problem := pg_catalog.format(
                 'embedding space %s does not belong to the channel %s', filter_space_id, channel);

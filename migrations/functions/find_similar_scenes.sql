@@ -1,6 +1,8 @@
 -- Scenes of one owner that look (or sound, or read) like a given scene of the same owner; best first.
 -- The scene itself is left out. A scene that is another owner's, or gone, or without a vector in
 -- the channel, has no rows, as one that never existed.
+drop function if exists public.find_similar_scenes( -- of the release before
+    uuid, text, double precision, integer, uuid, uuid, boolean, integer, integer);
 create or replace function public.find_similar_scenes(
     to_scene_id uuid,
     channel text default 'visual_clip',
@@ -10,7 +12,9 @@ create or replace function public.find_similar_scenes(
     filter_user_id uuid default null,               -- required all the same: null raises
     other_videos_only boolean default false,        -- leave out the scene's own video
     filter_space_id integer default null,           -- null: the channel's active space
-    match_offset integer default 0
+    match_offset integer default 0,
+    after_similarity double precision default null, -- both as in the last row of the page before:
+    after_scene_id uuid default null                -- pages that stay in step while rows come and go
 )
 returns table (
     scene_id uuid,
@@ -19,16 +23,19 @@ returns table (
     start_ms bigint,
     end_ms bigint,
     similarity double precision,
-    matched_ms bigint
+    matched_ms bigint,
+    exact boolean
 )
-language plpgsql stable security invoker parallel safe rows 20
+language plpgsql stable security invoker parallel unsafe rows 20
 set search_path = ''
-set plan_cache_mode = 'force_custom_plan'   -- as scenebook.scenes_nearest
+set plan_cache_mode = 'force_custom_plan'
 as $$
 #variable_conflict use_column
 declare
     wanted_channel constant text := channel;
     space integer;
+    asked public.vector[];
+    own_video_id uuid;
 begin
     if to_scene_id is null then
         raise sqlstate 'PT400' using
@@ -51,70 +58,41 @@ begin
               and case when filter_space_id is null then p.status = 'active'
                        else p.id = filter_space_id end
         )::public.vector,
-        match_threshold, match_count, filter_user_id, filter_space_id, match_offset);
+        match_threshold, match_count, filter_user_id, filter_space_id, match_offset,
+        after_similarity, after_scene_id);
     if space is null then
         return;                             -- nothing has been embedded in this channel yet
     end if;
+    -- The vectors of the scene, if its owner can see it.
+    select pg_catalog.array_agg(e.embedding::public.vector), min(e.video_id::text)::uuid
+    into asked, own_video_id
+    from public.scene_embeddings as e
+    join public.videos as v
+        on v.owner_id = filter_user_id
+        and v.id = e.video_id
+        and v.generation = e.generation
+    where e.space_id = space
+      and e.owner_id = filter_user_id
+      and e.scene_id = to_scene_id
+      and v.status <> 'deleting';
+    if asked is null then
+        return;
+    end if;
     return query
-    with asked as materialized (            -- the vectors of the scene, if its owner can see it
-        select e.video_id, e.embedding::public.vector as embedding
-        from public.scene_embeddings as e
-        join public.videos as v
-            on v.owner_id = filter_user_id
-            and v.id = e.video_id
-            and v.generation = e.generation
-        where e.space_id = space
-          and e.owner_id = filter_user_id
-          and e.scene_id = to_scene_id
-          and v.status <> 'deleting'
-    ),
-    owned as materialized (                 -- owner first, exact: keeps the planner off any HNSW
-        select
-            e.scene_id,
-            e.video_id,
-            e.generation,
-            e.ordinal,
-            e.at_ms,
-            (
-                select max(1 - (e.embedding::public.vector operator(public.<=>) a.embedding))
-                from asked as a
-            ) as similarity                 -- the best pair counts; null without a vector to ask
-        from public.scene_embeddings as e
-        where e.space_id = space
-          and e.owner_id = filter_user_id
-          and e.scene_id <> to_scene_id
-          and (filter_video_id is null or e.video_id = filter_video_id)
-          and not (other_videos_only and e.video_id in (select a.video_id from asked as a))
-    ),
-    near as (
-        select o.scene_id, o.ordinal, o.similarity, o.at_ms
-        from owned as o
-        join public.videos as v
-            on v.owner_id = filter_user_id
-            and v.id = o.video_id
-            and v.generation = o.generation
-        where o.similarity >= match_threshold
-          and v.status <> 'deleting'
-        order by o.similarity desc, o.scene_id, o.ordinal
-        -- Enough for the page even if each of its scenes has as many vectors as any scene has.
-        limit (match_offset + match_count)::bigint * (select max(o.ordinal) + 1 from owned as o)
-    ),
-    best as (
-        select distinct on (n.scene_id) n.scene_id, n.similarity, n.at_ms
-        from near as n
-        order by n.scene_id, n.similarity desc, n.ordinal
-    ),
-    page as (
-        select b.scene_id, b.similarity, b.at_ms
-        from best as b
-        order by b.similarity desc, b.scene_id
-        limit match_count
-        offset match_offset
-    )
-    select s.id, s.video_id, s.scene_index, s.start_ms, s.end_ms, p.similarity, p.at_ms
-    from page as p
-    join public.scenes as s on s.owner_id = filter_user_id and s.id = p.scene_id
-    order by p.similarity desc, s.id;
+    select n.*
+    from scenebook.nearest_in_space(
+        space => space,
+        query_embeddings => asked,
+        match_threshold => match_threshold,
+        match_count => match_count,
+        match_offset => match_offset,
+        filter_user_id => filter_user_id,
+        filter_video_id => filter_video_id,
+        after_similarity => after_similarity,
+        after_scene_id => after_scene_id,
+        without_scene_id => to_scene_id,
+        without_video_id => case when other_videos_only then own_video_id end
+    ) as n;
 end;
 $$;
 comment on function public.find_similar_scenes is

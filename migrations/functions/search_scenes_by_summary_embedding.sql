@@ -1,4 +1,6 @@
 -- Scenes of one owner nearest to a text vector, by the summary; best first.
+drop function if exists public.search_scenes_by_summary_embedding(   -- of the release before
+    public.vector, double precision, integer, uuid, uuid, integer, integer);
 create or replace function public.search_scenes_by_summary_embedding(
     query_embedding public.vector,
     match_threshold double precision default 0.3,   -- text to text: unrelated texts lie below about 0.2
@@ -6,7 +8,9 @@ create or replace function public.search_scenes_by_summary_embedding(
     filter_video_id uuid default null,
     filter_user_id uuid default null,               -- required all the same: null raises
     filter_space_id integer default null,           -- null: the channel's active space
-    match_offset integer default 0
+    match_offset integer default 0,
+    after_similarity double precision default null, -- both as in the last row of the page before:
+    after_scene_id uuid default null                -- pages that stay in step while rows come and go
 )
 returns table (
     scene_id uuid,
@@ -15,9 +19,10 @@ returns table (
     start_ms bigint,
     end_ms bigint,
     similarity double precision,
-    matched_ms bigint
+    matched_ms bigint,
+    exact boolean
 )
-language plpgsql stable security invoker parallel safe rows 20
+language plpgsql stable security invoker parallel unsafe rows 20
 set search_path = ''
 set plan_cache_mode = 'force_custom_plan'
 as $$
@@ -32,7 +37,9 @@ begin
         filter_video_id => filter_video_id,
         filter_user_id => filter_user_id,
         filter_space_id => filter_space_id,
-        match_offset => match_offset
+        match_offset => match_offset,
+        after_similarity => after_similarity,
+        after_scene_id => after_scene_id
     ) as n;
 end;
 $$;

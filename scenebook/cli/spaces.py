@@ -13,6 +13,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from scenebook import owner_indexes
 from scenebook import spaces as domain
 from scenebook.cli.commands import AsJson, app, working_as
 from scenebook.cli.output import answer, notes
@@ -21,10 +22,11 @@ from scenebook.db.engine import Database, Role
 from scenebook.db.spaces import StoredSpace
 from scenebook.errors import InvalidInput
 from scenebook.model import Channel
+from scenebook.owner_indexes import OwnerReport
 from scenebook.spaces import Change, Operator, SpaceReport
 
 spaces = typer.Typer(
-    help="Embedding spaces of the whole deployment: list, activate, rollback, drop.",
+    help="Embedding spaces of the whole deployment: list, activate, rollback, drop, index.",
     no_args_is_help=True,
 )
 app.add_typer(spaces, name="spaces")
@@ -84,16 +86,60 @@ def rollback(
 @spaces.command()
 def drop(space: Space = None, channel: OfChannel = None, as_json: AsJson = False) -> None:
     """Remove a space that is not active, with all its vectors: there is no way back."""
-    with operating() as (_, operator), _bar("Owners") as told:
+    with operating() as (place, operator), _bar("Owners") as told:
         wanted = domain.space_for(
             operator, space_id=space, channel=channel, among=["building", "retired"]
         )
+        if not wanted.is_active:
+            owner_indexes.drop(operator, _url_of_tables(place), stored=wanted)
         removed = domain.drop(operator, space_id=wanted.id, on_progress=told)
     answer(
         {"space": _space_shape(wanted), "vectors": removed},
         Text(f"Space {wanted.id} ({wanted.space.model}) is gone, with {removed} vectors."),
         as_json=as_json,
     )
+
+
+@spaces.command()
+def index(
+    owner: Annotated[
+        str | None, typer.Option("--owner", help="Whose index. Left out: list what there is.")
+    ] = None,
+    channel: OfChannel = None,
+    space: Annotated[int | None, typer.Option("--space", metavar="ID", help="In it.")] = None,
+    remove: Annotated[bool, typer.Option("--drop", help="Drop the index again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give a big owner an index of its own, which its searches use where it is reliable."""
+    with operating(owner) as (place, operator):
+        if owner is None:
+            if remove or space is not None:
+                raise InvalidInput("Name the --owner whose index this is about.")
+            reports = owner_indexes.list_owners(operator, channel)
+            answer([_index_shape(one) for one in reports], _index_table(reports), as_json=as_json)
+            return
+        stored = domain.space_for(operator, space_id=space, channel=channel, among=["active"])
+        url = _url_of_tables(place)
+        shape: dict[str, Any] = {"owner": str(place.owner_id), "space": stored.id}
+        if remove:
+            dropped = bool(
+                owner_indexes.drop(operator, url, stored=stored, owner_id=place.owner_id)
+            )
+            said = "Dropped. Searches compare every vector." if dropped else "There was no index."
+            answer(shape | {"dropped": dropped}, Text(said), as_json=as_json)
+            return
+        built = owner_indexes.build(operator, url, owner_id=place.owner_id, stored=stored)
+    answer(
+        shape | {"vectors": built.vectors, "seconds": round(built.seconds, 1)},
+        Text(f"An index of {built.vectors} vectors stands, built in {built.seconds:.1f} s."),
+        as_json=as_json,
+    )
+
+
+def _url_of_tables(place: Workplace) -> str:
+    url = place.settings.migrations_database_url or place.settings.database_url
+    assert url is not None
+    return url
 
 
 @contextmanager
@@ -149,6 +195,34 @@ def _report_shape(report: SpaceReport) -> dict[str, Any]:
         "missing": standing.missing,
         "failed": standing.failed,
     }
+
+
+def _index_shape(report: OwnerReport) -> dict[str, Any]:
+    return {
+        "owner": str(report.vectors.owner_id),
+        "space": report.stored.id,
+        "channel": report.stored.space.channel.value,
+        "vectors": report.vectors.count,
+        "has_index": report.vectors.has_index,
+        "advisable": report.is_advisable,
+    }
+
+
+def _index_table(reports: Sequence[OwnerReport]) -> RenderableType:
+    if not reports:
+        most = owner_indexes.ADVISABLE_ABOVE
+        return Text(f"No owner has an index of its own, and none has more than {most} vectors.")
+    table = Table("owner", "space", "channel", "vectors", "own index", box=None, pad_edge=False)
+    for report in reports:
+        standing = "yes" if report.vectors.has_index else "advisable"
+        table.add_row(
+            str(report.vectors.owner_id),
+            str(report.stored.id),
+            report.stored.space.channel,
+            str(report.vectors.count),
+            standing,
+        )
+    return table
 
 
 def _time(moment: Any) -> str | None:

@@ -155,6 +155,14 @@ def by_ids(tx: Connection, *, owner_id: UUID, ids: Sequence[UUID]) -> dict[UUID,
     return {scene.id: scene for scene in _complete(tx, rows, owner_id=owner_id)}
 
 
+def keyframe(tx: Connection, *, owner_id: UUID, keyframe_id: UUID) -> Keyframe | None:
+    """The owner's keyframe with this id, unless its video is being deleted."""
+    row = tx.execute(
+        statement("scenes/find_keyframe"), {"owner_id": owner_id, "keyframe_id": keyframe_id}
+    ).one_or_none()
+    return None if row is None else Keyframe(**row._asdict())
+
+
 def _complete(tx: Connection, rows: Sequence[Row[Any]], *, owner_id: UUID) -> list[Scene]:
     scenes = [Scene(**(row._asdict() | {"tags": tuple(row.tags)})) for row in rows]
     which = {"owner_id": owner_id, "ids": [scene.id for scene in scenes]}

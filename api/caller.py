@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import structlog
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
 
 from api.peers import address_of, is_this_machine
 from api.services import Services, ServicesOf
@@ -37,7 +38,13 @@ class Caller:
     claims: Mapping[str, Any] = field(compare=False)
 
 
-def caller_of(request: Request, services: ServicesOf) -> Caller:
+# For the OpenAPI page; `credentials_of` reads the headers itself, `apikey` too.
+BEARER = HTTPBearer(auto_error=False, description="A Supabase JWT, or an API key.")
+
+
+def caller_of(
+    request: Request, services: ServicesOf, _documented: Annotated[object, Security(BEARER)] = None
+) -> Caller:
     """The caller of a request, counted. Raises Unauthorized, Forbidden or RateLimited."""
     try:
         caller = _resolved(request, services)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
@@ -78,6 +80,23 @@ class Pipeline:
             if not due:
                 time.sleep(0.02)
         raise AssertionError(f"jobs are left after 120 s; done: {done}")
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Do what there is to do, beside the test, until the block ends."""
+        over = threading.Event()
+
+        def work() -> None:
+            while not over.wait(0.1):
+                self.work()
+
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(work)
+            try:
+                yield
+            finally:
+                over.set()
+            done.result()
 
     def _unfinished(self) -> bool:
         with self.relay.across_owners() as tx:

@@ -20,6 +20,7 @@ def main() -> None:
             backfilling,
             demo,
             doctor,
+            keys,
             models,
             reference,
             search_commands,
@@ -27,6 +28,7 @@ def main() -> None:
             spaces,
             training,
             up,
+            webhooks,
         )
         from scenebook.cli.commands import app
 

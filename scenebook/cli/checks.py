@@ -18,7 +18,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from scenebook.cli.workplace import why_silent
-from scenebook.db import migrate
+from scenebook.db import migrate, schema
 from scenebook.db.engine import psycopg_url
 from scenebook.embedded import postgres as embedded_postgres
 from scenebook.embedded import redis as embedded_redis
@@ -157,7 +157,7 @@ def _pgvector(version: str | None) -> Check:
 
 def _schema(url: str) -> Check:
     try:
-        if migrate.is_at_head(url):
+        if schema.is_at_head(url):
             return Check("schema", Verdict.OK, f"at {migrate.current(url)}")
         detail = f"at {migrate.current(url) or 'nothing'}, not at the newest"
     except ScenebookError as error:

@@ -11,19 +11,21 @@ from uuid import UUID
 import typer
 from rich.text import Text
 
-from scenebook import logs, videos
+from scenebook import logs
 from scenebook.cli import shapes, tables
 from scenebook.cli.find import find_files, find_video, transcript_beside
 from scenebook.cli.follow import follow
 from scenebook.cli.output import answer, answers, notes
+from scenebook.cli.place import Place
 from scenebook.cli.supervisor import Supervisor
-from scenebook.cli.switched import switched_on
-from scenebook.cli.workplace import Workplace, require_broker, servers, workplace
+from scenebook.cli.workplace import Workplace, require_here, servers, workplace
 from scenebook.db import migrate
 from scenebook.errors import Conflict, InvalidInput, InvalidMedia, NotFound
+from scenebook.languages import configuration_of
 from scenebook.model import SETTLED, Channel, Stage, Video, VideoStatus
-from scenebook.progress import VideoProgress, progress_of
+from scenebook.progress import VideoProgress
 from scenebook.settings import Settings, get_settings
+from scenebook.videos import AddedVideo
 
 app = typer.Typer(
     help="Search inside videos: what is said and what is seen.",
@@ -41,7 +43,7 @@ VideoText = Annotated[
     str, typer.Argument(metavar="VIDEO", help="An id, the start of an id, or the title.")
 ]
 RetriedStage = Literal[
-    "probe", "segment", "transcribe", "visual_clip", "describe", "embed_text", "finalize"
+    "fetch", "probe", "segment", "transcribe", "visual_clip", "describe", "embed_text", "finalize"
 ]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return at once; do not follow progress.")]
 
@@ -56,9 +58,23 @@ def quiet_settings(log_level: str = "WARNING") -> Settings:
 
 @contextmanager
 def working_as(owner: str | None) -> Iterator[Workplace]:
-    """The workplace of an ordinary command."""
+    """The workplace of a command that needs the database itself."""
     with workplace(quiet_settings(), owner=owner) as place:
         yield place
+
+
+@contextmanager
+def working_anywhere(owner: str | None) -> Iterator[Place]:
+    """Where an everyday command works: at SCENEBOOK_URL if it is set, else on this machine."""
+    settings = quiet_settings()
+    if settings.scenebook_url is not None:
+        from scenebook.cli.remote import at_service  # HTTP takes a moment to load
+
+        with at_service(settings, owner=owner) as service:
+            yield service
+    else:
+        with workplace(settings, owner=owner) as here:
+            yield here
 
 
 @app.command()
@@ -68,28 +84,36 @@ def index(
         Path | None,
         typer.Option(help="Subtitles (.vtt, .srt). Default: the file of the video's name."),
     ] = None,
+    language: Annotated[
+        str | None,
+        typer.Option(help="What is spoken, as en or de. Default: what is heard or the file says."),
+    ] = None,
     no_wait: NoWait = False,
     owner: Owner = None,
     as_json: AsJson = False,
 ) -> None:
     """Copy videos to storage, put them on the to-do list and follow their progress."""
+    if language is not None:
+        configuration_of(language)  # an unknown one is refused before anything starts
     files = find_files(paths)
     if transcript is not None and len(files) > 1:
         raise InvalidInput("--transcript belongs to one video, and these are several.")
-    with working_as(owner) as place:
-        require_broker(place.settings)
-        work = add_all(place, files, transcript=transcript)
+    with working_anywhere(owner) as place:
+        place.require_workers()
+        work = add_all(place, files, transcript=transcript, language=language)
         finish(work, place, wait=not no_wait, as_json=as_json)
     if len(work) < len(files):
         raise typer.Exit(1)
 
 
-def add_all(place: Workplace, files: list[Path], *, transcript: Path | None) -> list[Video]:
+def add_all(
+    place: Place, files: list[Path], *, transcript: Path | None, language: str | None
+) -> list[Video]:
     """Add files; of several, one that is refused is named and does not stop the others."""
     work: list[Video] = []
     for path in files:
         try:
-            one = add(place, path, transcript=transcript)
+            one = add(place, path, transcript=transcript, language=language)
         except (InvalidInput, NotFound, Conflict) as error:
             if len(files) == 1:
                 raise
@@ -101,24 +125,20 @@ def add_all(place: Workplace, files: list[Path], *, transcript: Path | None) -> 
     return work
 
 
-def add(place: Workplace, path: Path, *, transcript: Path | None = None) -> videos.AddedVideo:
+def add(
+    place: Place, path: Path, *, transcript: Path | None = None, language: str | None = None
+) -> AddedVideo:
     """Add one file for the command's owner, by default with the subtitles that lie beside it."""
     try:
-        return videos.add_video(
-            place.database,
-            place.storage,
-            owner_id=place.owner_id,
-            path=path,
-            transcript=transcript or transcript_beside(path),
-            max_bytes=place.settings.media_max_bytes,
-        )
+        subtitles = transcript or transcript_beside(path)
+        return place.add(path, transcript=subtitles, language=language)
     except OSError as error:
         raise InvalidMedia(
             f"{path.name} cannot be read or stored: {error.strerror or error}.", code="unreadable"
         ) from error
 
 
-def finish(work: list[Video], place: Workplace, *, wait: bool, as_json: bool) -> None:
+def finish(work: list[Video], place: Place, *, wait: bool, as_json: bool) -> None:
     """Follow what was put on the to-do list, or say who will do it; exit 1 if a video failed."""
     if wait:
         settle(place, work)
@@ -134,14 +154,14 @@ def finish(work: list[Video], place: Workplace, *, wait: bool, as_json: bool) ->
         raise typer.Exit(1)
 
 
-def show(place: Workplace, video: Video) -> tuple[dict[str, Any], Video]:
+def show(place: Place, video: Video) -> tuple[dict[str, Any], Video]:
     """The video as it is now, in its JSON shape and as it is."""
-    progress = progress_of(place.database, owner_id=place.owner_id, video_id=video.id)
-    fresh = videos.get_video(place.database, owner_id=place.owner_id, video_id=video.id)
+    progress = place.progress(video.id)
+    fresh = place.video(video.id)
     return shapes.progress_shape(fresh, progress), fresh
 
 
-def settle(place: Workplace, work: list[Video]) -> dict[UUID, VideoProgress]:
+def settle(place: Place, work: list[Video]) -> dict[UUID, VideoProgress]:
     """Follow videos until they are settled; runs a worker meanwhile if nobody else can."""
     own = place.own_servers
     idle = all(video.status in SETTLED for video in work)
@@ -165,16 +185,16 @@ def status(
     as_json: AsJson = False,
 ) -> None:
     """Where all videos stand, or the stages and channels of one."""
-    with working_as(owner) as place:
+    with working_anywhere(owner) as place:
         if video is None:
-            mine = videos.list_videos(place.database, owner_id=place.owner_id)
+            mine = place.videos()
             answer(
                 [shapes.video_shape(one) for one in mine], tables.videos_table(mine),
                 as_json=as_json,
             )  # fmt: skip
             return
         found = find_video(place, video)
-        progress = progress_of(place.database, owner_id=place.owner_id, video_id=found.id)
+        progress = place.progress(found.id)
         answer(
             shapes.progress_shape(found, progress),
             tables.progress_table(found, progress),
@@ -185,9 +205,9 @@ def status(
 @app.command()
 def scenes(video: VideoText, owner: Owner = None, as_json: AsJson = False) -> None:
     """The scenes of a video: times, best frames, words, and each channel's status."""
-    with working_as(owner) as place:
+    with working_anywhere(owner) as place:
         found = find_video(place, video)
-        rows = videos.scenes_of(place.database, owner_id=place.owner_id, video_id=found.id)
+        rows = place.scenes(found.id)
         answer(
             [shapes.scene_shape(scene) for scene in rows],
             tables.scenes_table(rows, width=answers().width),
@@ -205,32 +225,28 @@ def retry(
     as_json: AsJson = False,
 ) -> None:
     """Do again what failed in a video, or one stage, or one channel."""
-    with working_as(owner) as place:
+    with working_anywhere(owner) as place:
         found = find_video(place, video)
-        again = videos.retry_video(
-            place.database,
-            owner_id=place.owner_id,
-            video_id=found.id,
-            stage=Stage(stage) if stage is not None else None,
-            channel=channel,
+        again = place.retry(
+            found.id, stage=Stage(stage) if stage is not None else None, channel=channel
         )
-        if again == 0:
+        if not again:
             notes().print("Nothing failed in this video; name a --stage or a --channel.")
-            for one in switched_on(place, found):
+            for one in place.switched_on(found):
                 command = f"scenebook retry {str(found.id)[:8]} --channel {one}"
                 notes().print(f"{one} was off for it and is on now: run `{command}`.")
             if not as_json:
                 return
-        now = videos.get_video(place.database, owner_id=place.owner_id, video_id=found.id)
-        finish([now], place, wait=not no_wait and again > 0, as_json=as_json)
+        now = place.video(found.id)
+        finish([now], place, wait=not no_wait and again, as_json=as_json)
 
 
 @app.command()
 def cancel(video: VideoText, owner: Owner = None, as_json: AsJson = False) -> None:
     """Stop indexing a video; what is stored stays."""
-    with working_as(owner) as place:
+    with working_anywhere(owner) as place:
         found = find_video(place, video)
-        videos.cancel_video(place.database, owner_id=place.owner_id, video_id=found.id)
+        place.cancel(found.id)
         gone = {"id": str(found.id), "title": found.title, "status": VideoStatus.CANCELLED.value}
         answer(gone, Text(f"{found.title} ({found.id}) is cancelled."), as_json=as_json)
 
@@ -238,9 +254,9 @@ def cancel(video: VideoText, owner: Owner = None, as_json: AsJson = False) -> No
 @app.command()
 def delete(video: VideoText, owner: Owner = None, as_json: AsJson = False) -> None:
     """Hide a video from searches at once; its scenes and files are removed soon after."""
-    with working_as(owner) as place:
+    with working_anywhere(owner) as place:
         found = find_video(place, video)
-        videos.delete_video(place.database, owner_id=place.owner_id, video_id=found.id)
+        place.delete(found.id)
         later = "when `scenebook up` runs" if place.own_servers is not None else "soon"
         answer(
             {"id": str(found.id), "title": found.title, "status": VideoStatus.DELETING},
@@ -266,7 +282,9 @@ def migrate_command(
     if sql:
         answers().print(migrate.offline_sql(), markup=False, soft_wrap=True)
         return
-    with servers(quiet_settings()) as (settings, _):
+    configured = quiet_settings()
+    require_here(configured)
+    with servers(configured) as (settings, _):
         url = settings.migrations_database_url or settings.database_url
         assert url is not None
         before = migrate.current(url)

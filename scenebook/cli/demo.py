@@ -13,12 +13,11 @@ from scenebook import videos
 from scenebook.cli import tables
 from scenebook.cli.commands import Owner, add, app, quiet_settings, settle
 from scenebook.cli.output import answers, notes
-from scenebook.cli.switched import switched_on
 from scenebook.cli.workplace import Workplace, workplace
 from scenebook.db.spaces import active_space
 from scenebook.encoders.checkpoints import DEFAULT_PRETRAINED, FIGURES
 from scenebook.errors import InvalidMedia, NotFound
-from scenebook.model import SETTLED, Channel, Scene, Video, VideoStatus
+from scenebook.model import SETTLED, Channel, Scene, SearchChannel, Video, VideoStatus
 from scenebook.settings import Settings
 
 MEDIA = Path(__file__).resolve().parents[2] / "tests" / "media"
@@ -110,7 +109,7 @@ def indexed(place: Workplace, path: Path) -> Video:
         notes().print(f"{path.name} is here already and was not indexed: trying again.")
         videos.retry_video(place.database, owner_id=place.owner_id, video_id=video.id)
         video = videos.get_video(place.database, owner_id=place.owner_id, video_id=video.id)
-    elif video.status in SETTLED and Channel.VISUAL_CLIP in switched_on(place, video):
+    elif video.status in SETTLED and Channel.VISUAL_CLIP in place.switched_on(video):
         notes().print(f"{path.name} is here already: embedding its pictures too.", markup=False)
         videos.retry_video(
             place.database,
@@ -145,7 +144,7 @@ def show_searches(place: Workplace, video: Video, scenes: list[Scene], *, shippe
         return
     with notes().status("Loading the text model…"):
         # The shipped CLIP model knows drawings, and would guess at a real video.
-        channels = [Channel.TRANSCRIPT] if shipped else None
+        channels = [SearchChannel.TRANSCRIPT] if shipped else None
         found = search(place, queries, channels=channels, limit=HITS, video_id=video.id)
     for text, one in zip(queries, found, strict=True):
         answers().print(tables.hits_list(text, one))
@@ -168,7 +167,11 @@ def show_drawn(place: Workplace, video: Video) -> None:
     )
     with notes().status("Loading the CLIP model…"):
         found = search(
-            place, DRAWN_QUERIES, channels=[Channel.VISUAL_CLIP], limit=HITS, video_id=video.id
+            place,
+            DRAWN_QUERIES,
+            channels=[SearchChannel.VISUAL_CLIP],
+            limit=HITS,
+            video_id=video.id,
         )
     for text, one in zip(DRAWN_QUERIES, found, strict=True):
         answers().print(tables.hits_list(text, one))

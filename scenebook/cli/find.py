@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from uuid import UUID
 
-from scenebook import videos
-from scenebook.cli.workplace import Workplace
+from scenebook.cli.place import Place
 from scenebook.errors import InvalidInput, NotFound
 from scenebook.model import Video, VideoStatus
 
@@ -21,16 +20,12 @@ TRANSCRIPT_SUFFIXES = (".vtt", ".srt")
 SHORTEST_PREFIX = 4
 
 
-def find_video(place: Workplace, text: str) -> Video:
+def find_video(place: Place, text: str) -> Video:
     """The owner's video with this id, id prefix or exact title.
 
     Raises NotFound when there is none and InvalidInput when there are several.
     """
-    mine = [
-        video
-        for video in videos.list_videos(place.database, owner_id=place.owner_id)
-        if video.status is not VideoStatus.DELETING
-    ]
+    mine = [video for video in place.videos() if video.status is not VideoStatus.DELETING]
     found = [video for video in mine if _is_called(video, text)]
     if not found:
         raise NotFound(f"There is no video called {text!r}. `scenebook status` lists yours.")

@@ -18,13 +18,12 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from scenebook.cli.place import Place
 from scenebook.cli.tables import excerpt
-from scenebook.cli.workplace import Workplace
 from scenebook.errors import NotFound
 from scenebook.model import SETTLED, JobState, Video, VideoStatus
-from scenebook.progress import WEIGHT, StageProgress, VideoProgress, progress_of
+from scenebook.progress import WEIGHT, StageProgress, VideoProgress
 
-POLL_S = 0.25
 # Nothing has moved for so long that probably no worker runs.
 IDLE_HINT_S = 15.0
 DONE_STATES = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
@@ -81,7 +80,7 @@ class Bars:
 
 
 def follow(
-    place: Workplace,
+    place: Place,
     followed: Sequence[Video],
     *,
     console: Console,
@@ -101,7 +100,7 @@ def follow(
             tick()
             for video in list(waiting):
                 try:
-                    now = progress_of(place.database, owner_id=place.owner_id, video_id=video.id)
+                    now = place.progress(video.id)
                 except NotFound:
                     waiting.remove(video)
                     last.pop(video.id, None)
@@ -116,7 +115,7 @@ def follow(
                 console.print("Nothing has started yet. Is a worker running? Try `scenebook up`.")
                 hinted = True
             if waiting:
-                time.sleep(POLL_S)
+                time.sleep(place.pause_s(len(waiting)))
     return last
 
 

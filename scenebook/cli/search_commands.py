@@ -9,14 +9,13 @@ from uuid import UUID
 
 import typer
 
-from scenebook import videos
 from scenebook.cli import shapes, tables
-from scenebook.cli.commands import AsJson, Owner, app, working_as
+from scenebook.cli.commands import AsJson, Owner, app, working_anywhere
 from scenebook.cli.find import find_video
 from scenebook.cli.output import answer, notes
-from scenebook.cli.workplace import Workplace
+from scenebook.cli.place import Place
 from scenebook.errors import InvalidInput, InvalidQuery, NotFound
-from scenebook.model import Channel
+from scenebook.model import SearchChannel
 
 if TYPE_CHECKING:  # searching loads much, and most commands do not search
     from scenebook.search import Query
@@ -40,7 +39,7 @@ def search_command(
         Path | None, typer.Option(help="A picture to look for: JPEG, PNG, WebP, GIF or BMP.")
     ] = None,
     channel: Annotated[
-        list[Channel] | None,
+        list[SearchChannel] | None,
         typer.Option(help="Ask only this channel; repeat for several. Default: all in use."),
     ] = None,
     weight: Annotated[
@@ -57,18 +56,14 @@ def search_command(
     as_json: AsJson = False,
 ) -> None:
     """Find scenes by text, by a picture, or by both."""
-    from scenebook.cli.searching import search, suitable  # takes a second that others need not wait
-
     weights = _weights(weight or [])
     query = _query(text, image, weights)
-    of_channels = {Channel(name): one for name, one in weights.items() if name not in PARTS}
-    with working_as(owner) as place, notes().status("Searching…"):
-        asked = channel or suitable(place.settings, query)
-        require_counting(asked, of_channels)
-        (found,) = search(
-            place,
-            [query],
-            channels=asked,
+    of_channels = {SearchChannel(name): one for name, one in weights.items() if name not in PARTS}
+    with working_anywhere(owner) as place, notes().status("Searching…"):
+        require_counting(channel or place.suitable(query), of_channels)
+        found = place.search(
+            query,
+            channels=channel,
             limit=limit,
             video_id=find_video(place, video).id if video is not None else None,
             threshold=threshold,
@@ -94,13 +89,9 @@ def similar(
     as_json: AsJson = False,
 ) -> None:
     """Find the scenes that look most like a given one."""
-    from scenebook.similar import similar_scenes  # takes a second that others need not wait
-
-    with working_as(owner) as place:
-        found = similar_scenes(
-            place.database,
-            owner_id=place.owner_id,
-            scene_id=_scene_id(place, scene),
+    with working_anywhere(owner) as place:
+        found = place.similar(
+            _scene_id(place, scene),
             limit=limit,
             video_id=find_video(place, video).id if video is not None else None,
             other_videos_only=other_videos,
@@ -149,7 +140,7 @@ def _picture(path: Path) -> bytes:
 
 def _weights(given: list[str]) -> dict[str, float]:
     """NAME=NUMBER as numbers by name; each from 0, each name once."""
-    known = (*PARTS, *Channel)
+    known = (*PARTS, *SearchChannel)
     weights: dict[str, float] = {}
     for one in given:
         name, _, number = one.partition("=")
@@ -167,7 +158,7 @@ def _weights(given: list[str]) -> dict[str, float]:
     return weights
 
 
-def require_counting(asked: list[Channel], weights: dict[Channel, float]) -> None:
+def require_counting(asked: list[SearchChannel], weights: dict[SearchChannel, float]) -> None:
     """Raise InvalidInput for weights of channels that are not asked, or that leave none."""
     idle = [channel for channel in weights if channel not in asked]
     if idle:
@@ -176,7 +167,7 @@ def require_counting(asked: list[Channel], weights: dict[Channel, float]) -> Non
         raise InvalidInput("Every channel that is asked has the weight 0. Give one a larger one.")
 
 
-def _scene_id(place: Workplace, text: str) -> UUID:
+def _scene_id(place: Place, text: str) -> UUID:
     """The id that a person meant by an id, or by a video and a scene's number in it."""
     try:
         return UUID(text)
@@ -186,7 +177,7 @@ def _scene_id(place: Workplace, text: str) -> UUID:
     if not video or not index.isdecimal():
         raise InvalidInput(f"{text!r} is no scene. Write an id, or VIDEO:INDEX as in holiday:12.")
     found = find_video(place, video)
-    for scene in videos.scenes_of(place.database, owner_id=place.owner_id, video_id=found.id):
+    for scene in place.scenes(found.id):
         if scene.scene_index == int(index):
             return scene.id
     raise NotFound(f"{found.title} has no scene {index}; `scenebook scenes VIDEO` lists them.")

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from scenebook.cli.workplace import Workplace
 from scenebook.db.paid_calls import PaidCallsOf
-from scenebook.model import Channel
+from scenebook.model import SearchChannel
 from scenebook.query_encoders import QueryEncoders
 from scenebook.search import Query, SearchAnswer
 from scenebook.search import search as search_once
@@ -19,18 +19,21 @@ def search(
     place: Workplace,
     queries: Sequence[Query | str],
     *,
-    channels: Sequence[Channel] | None = None,
+    channels: Sequence[SearchChannel] | None = None,
     limit: int = 10,
     video_id: UUID | None = None,
     threshold: float | None = None,
-    weights: Mapping[Channel, float] | None = None,
+    weights: Mapping[SearchChannel, float] | None = None,
 ) -> list[SearchAnswer]:
     """One answer a query, from the channels named, or else from those in use that it suits.
 
     weights: of channels in the fusion; those not named count 1, and 0 leaves a channel out.
     """
-    cache = PaidCallsOf(place.database, owner_id=place.owner_id)
-    with closing(QueryEncoders(place.settings, cache)) as encoders:
+
+    def paid(owner_id: UUID) -> PaidCallsOf:
+        return PaidCallsOf(place.database, owner_id=owner_id)
+
+    with closing(QueryEncoders(place.settings, paid)) as encoders:
         answers = []
         for query in queries:
             asked = Query(query) if isinstance(query, str) else query
@@ -42,7 +45,7 @@ def search(
             answers.append(
                 search_once(
                     place.database,
-                    encoders,
+                    encoders.of(owner_id=place.owner_id),
                     owner_id=place.owner_id,
                     query=asked,
                     channels=list(counting),
@@ -55,19 +58,19 @@ def search(
         return answers
 
 
-def suitable(settings: Settings, query: Query) -> list[Channel]:
+def suitable(settings: Settings, query: Query) -> list[SearchChannel]:
     """The channels that a query is asked where none is named."""
     channels = channels_in_use(settings) if query.text else []
-    if query.image is not None and Channel.VISUAL_CLIP not in channels:
-        channels.append(Channel.VISUAL_CLIP)
+    if query.image is not None and SearchChannel.VISUAL_CLIP not in channels:
+        channels.append(SearchChannel.VISUAL_CLIP)
     return channels
 
 
-def channels_in_use(settings: Settings) -> list[Channel]:
+def channels_in_use(settings: Settings) -> list[SearchChannel]:
     """The channels that these settings fill, so that an idle one is not called degraded."""
-    channels = [Channel.TRANSCRIPT]
+    channels = [SearchChannel.TRANSCRIPT, SearchChannel.LEXICAL]
     if settings.openai_api_key is not None and settings.description_max_calls > 0:
-        channels += [Channel.VISUAL, Channel.SUMMARY]
+        channels += [SearchChannel.VISUAL, SearchChannel.SUMMARY]
     if settings.clip_enabled:
-        channels.append(Channel.VISUAL_CLIP)
+        channels.append(SearchChannel.VISUAL_CLIP)
     return channels

@@ -100,6 +100,7 @@ def hit_shape(hit: Hit) -> dict[str, Any]:
                 "channel": one.channel,
                 "rank": one.rank,
                 "similarity": one.similarity,
+                "text_rank": one.text_rank,
                 "matched_ms": one.matched_ms,
             }
             for one in hit.reasons
@@ -117,5 +118,5 @@ def answer_shape(
         "query": text,
         "image": image,
         "hits": [hit_shape(hit) for hit in answer.hits],
-        "degraded": {channel.value: reason for channel, reason in answer.degraded.items()},
+        "degraded": dict(answer.degraded),
     }

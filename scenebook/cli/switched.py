@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from scenebook.cli.workplace import Workplace
-from scenebook.model import Channel, ChannelStatus, Stage, Video
-from scenebook.progress import progress_of
+from scenebook.model import Channel, ChannelStatus, Stage
+from scenebook.progress import VideoProgress
 from scenebook.settings import Settings
 from scenebook.videos import STAGE_OF
 
 
-def switched_on(place: Workplace, video: Video) -> list[Channel]:
+def switched_on(settings: Settings, progress: VideoProgress) -> list[Channel]:
     """The channels that are `disabled` in every scene of a video, and enabled by now.
 
     Of those that one stage fills together, the first: descriptions are not to be paid for twice.
     """
-    progress = progress_of(place.database, owner_id=place.owner_id, video_id=video.id)
     found: dict[Stage, Channel] = {}
     for channel in Channel:
         counts = progress.channel_counts.get(channel, {})
-        if set(counts) == {ChannelStatus.DISABLED} and _is_on(channel, place.settings):
+        if set(counts) == {ChannelStatus.DISABLED} and _is_on(channel, settings):
             found.setdefault(STAGE_OF[channel], channel)
     return list(found.values())
 

@@ -187,6 +187,8 @@ def hits_list(text: str, answer: SearchAnswer) -> RenderableType:
         lines.append(f": “{excerpt(words)}”\n" if words else "\n")
     if not answer.hits:
         lines.append("No scene matches.\n")
+    for word, near in answer.corrections.items():
+        lines.append(f"Nobody says “{word}”; looked for {', '.join(near)} as well.\n", "dim")
     for channel, reason in answer.degraded.items():
         lines.append(f"{channel} did not take part: {reason}\n", "yellow")
     lines.rstrip()
@@ -195,7 +197,8 @@ def hits_list(text: str, answer: SearchAnswer) -> RenderableType:
 
 def _why(reason: Reason) -> str:
     at = "" if reason.matched_ms is None else f" at {clock(reason.matched_ms)}"
-    return f"{reason.channel} {reason.similarity:.2f} (#{reason.rank}){at}"
+    how_well = reason.text_rank if reason.similarity is None else reason.similarity
+    return f"{reason.channel} {how_well or 0:.2f} (#{reason.rank}){at}"
 
 
 def _status(status: str) -> Text:

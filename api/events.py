@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import AsyncIterator
-from typing import Annotated
+from collections.abc import AsyncIterator, Mapping
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Request, Response
@@ -30,6 +30,20 @@ RETRY_MS = 2000
 LONGEST_S = 3600.0
 # EventSource connects again after every end, unless the answer is this one.
 NOTHING_NEW = 204
+EVENT: Mapping[str, Any] = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"type": "string", "enum": ["progress", "settled", "gone"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "description": "Where the video stands, as in `GET /v1/videos/{id}`.",
+        },
+        "id": {"type": "string", "description": "Send it as `Last-Event-ID` to go on."},
+        "retry": {"type": "integer", "description": "Milliseconds to wait before coming again."},
+    },
+}
 
 
 async def a_place(
@@ -49,7 +63,7 @@ async def a_place(
     responses={
         200: {
             "description": "Events `progress` while it changes, then `settled` or `gone`.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}}},
+            "content": {"text/event-stream": {"itemSchema": EVENT}},
         },
         NOTHING_NEW: {"description": "It is settled as the client knows already."},
         **problems.responses(401, 403, 404, 410, 422, 429, 503),

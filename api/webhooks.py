@@ -6,22 +6,22 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import problems
 from api.caller import Admin, Reader
-from api.fields import Text, Url
-from api.services import Services, ServicesOf
+from api.fields import Url
+from api.paging import Limit, PageToken, read_page, sign_page
+from api.services import ServicesOf
 from api.shapes import PageOut
 from scenebook import webhooks
 from scenebook.db.webhooks import Delivery, DeliveryState, Endpoint
-from scenebook.errors import InvalidInput
 from scenebook.webhooks import Event
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
-TOKEN = "deliveries"
+PURPOSE = "deliveries"
 USUAL = (401, 403, 422, 429, 503)
 Events = Annotated[list[Event], Field(min_length=1, max_length=len(Event))]
 
@@ -158,31 +158,29 @@ def send_test(endpoint_id: UUID, caller: Admin, services: ServicesOf) -> Deliver
     return _delivery(queued)
 
 
-@router.get("/{endpoint_id}/deliveries", responses=problems.responses(*USUAL, 404, 410))
+@router.get("/{endpoint_id}/deliveries", responses=problems.responses(*USUAL, 400, 404, 410))
 def list_deliveries(
     endpoint_id: UUID,
     caller: Reader,
     services: ServicesOf,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    page_token: Annotated[Text | None, Query()] = None,
+    limit: Limit = 20,
+    page_token: PageToken = None,
 ) -> DeliveryPage:
     """What the endpoint was and will be told, for 30 days."""
-    whose = {"o": str(caller.owner_id), "e": str(endpoint_id)}
-    before = None if page_token is None else _after(services, page_token, whose)
+    owner_id, of = caller.owner_id, {"endpoint": str(endpoint_id)}
+    at = read_page(services, page_token, purpose=PURPOSE, owner_id=owner_id, of=of)
     found = webhooks.list_deliveries(
         services.db,
-        owner_id=caller.owner_id,
+        owner_id=owner_id,
         endpoint_id=endpoint_id,
         limit=limit,
-        before=before,
+        before=None if at is None else (datetime.fromisoformat(at["created_at"]), UUID(at["id"])),
     )
     next_token = None
     if found.more:
         last = found.deliveries[-1]
-        place = {"t": last.created_at.isoformat(), "i": str(last.id)}
-        next_token = services.signer.sign(
-            TOKEN, whose | place, ttl_s=services.settings.page_token_ttl_s
-        )
+        here = {"created_at": last.created_at.isoformat(), "id": str(last.id)}
+        next_token = sign_page(services, purpose=PURPOSE, owner_id=owner_id, of=of, at=here)
     return DeliveryPage(
         data=[_delivery(one) for one in found.deliveries], page=PageOut(next_token=next_token)
     )
@@ -204,14 +202,6 @@ def redeliver(
         delivery_id=delivery_id,
     )
     return _delivery(queued)
-
-
-def _after(services: Services, token: str, whose: dict[str, str]) -> tuple[datetime, UUID]:
-    """Where the page before ended. Raises InvalidInput (`invalid_token`), or Expired."""
-    content = services.signer.read(TOKEN, token)
-    if {name: content[name] for name in whose} != whose:
-        raise InvalidInput("This page token belongs to another list.", code="invalid_token")
-    return datetime.fromisoformat(content["t"]), UUID(content["i"])
 
 
 def _shape(one: Endpoint) -> dict[str, Any]:

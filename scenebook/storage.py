@@ -15,7 +15,7 @@ import structlog
 from obstore.exceptions import BaseError
 from obstore.store import from_url
 
-from scenebook.errors import ConfigurationError, InvalidMedia
+from scenebook.errors import ConfigurationError, InvalidMedia, OutOfReach
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ import psycopg
 
 from scenebook.model import Channel, ChannelStatus, Scene
 from scenebook.query_encoders import LoadedModels
-from scenebook.search import search_text
+from scenebook.search import Query, search
 from scenebook.videos import scenes_of
 from tests.pipelines import Pipeline
 
@@ -33,8 +33,8 @@ def of(pipeline: Pipeline, owner_id: UUID, video_id: UUID) -> list[Scene]:
 
 def found(pipeline: Pipeline, owner_id: UUID, text: str, channel: Channel) -> list[UUID]:
     encode = LoadedModels(pipeline.tools.encoders, pipeline.tools.encoders)
-    answer = search_text(
-        pipeline.tools.db, encode, owner_id=owner_id, text=text, channels=[channel]
+    answer = search(
+        pipeline.tools.db, encode, owner_id=owner_id, query=Query(text), channels=[channel]
     )
     assert not answer.degraded
     return [hit.video_id for hit in answer.hits]

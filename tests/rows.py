@@ -132,6 +132,11 @@ def a_library(connection: psycopg.Connection, *, owner: UUID, space: int) -> UUI
         (owner, video, scene),
     )
     connection.execute(
+        "insert into public.video_words (owner_id, video_id, word, spelt)"
+        " values (%s, %s, 'morning', true)",
+        (owner, video),
+    )
+    connection.execute(
         "insert into public.keyframes (owner_id, scene_id, at_ms, rank, quality, image_key,"
         " image_hash) values (%s, %s, 100, 0, '{}', 'key', 'hash')",
         (owner, scene),
@@ -155,4 +160,34 @@ def a_library(connection: psycopg.Connection, *, owner: UUID, space: int) -> UUI
         "insert into public.paid_calls (owner_id, key, response) values (%s, 'key', '{}')",
         (owner,),
     )
+    _door_rows(connection, owner=owner, video=video)
     return video
+
+
+def _door_rows(connection: psycopg.Connection, *, owner: UUID, video: UUID) -> None:
+    """One row of this owner in every table of the HTTP service."""
+    connection.execute(
+        "insert into public.api_keys (owner_id, name, prefix, secret_hash, scopes)"
+        " values (%s, 'a key', 'sbk_', encode(sha256(%s::text::bytea), 'hex'), '{read}')",
+        (owner, owner),
+    )
+    connection.execute(
+        "insert into public.idempotency_keys (owner_id, key, request_hash, locked_until)"
+        " values (%s, 'key', 'hash', now())",
+        (owner,),
+    )
+    connection.execute(
+        "insert into public.uploads (owner_id, bytes, video_id, expires_at)"
+        " values (%s, 1, %s, now())",
+        (owner, video),
+    )
+    connection.execute(
+        "with endpoint as (insert into public.webhook_endpoints (owner_id, url, secret, events)"
+        " values (%s, 'https://example.org', 'whsec_', '{video.ready}') returning owner_id, id)"
+        " insert into public.webhook_deliveries (owner_id, endpoint_id, event, payload)"
+        " select owner_id, id, 'video.ready', '{}' from endpoint",
+        (owner,),
+    )
+    connection.execute(
+        "insert into public.searches (owner_id, took_ms, hits) values (%s, 1, 0)", (owner,)
+    )

@@ -19,7 +19,7 @@ from scenebook.encoders.client import Encoders, ImageVector
 from scenebook.encoders.fake import FakeClip
 from scenebook.model import Channel, ChannelState, ChannelStatus, EmbeddingSpace, Video
 from scenebook.query_encoders import QueryEncoders
-from scenebook.search import SearchAnswer, search_text
+from scenebook.search import Query, SearchAnswer, search
 from scenebook.settings import Settings
 from scenebook.spaces import Operator
 from scenebook.videos import get_video, scenes_of
@@ -118,11 +118,11 @@ def ask(pipeline: Pipeline, owner_id: UUID, text: str = "grey") -> SearchAnswer:
     """What a search finds in visual_clip, with the model of the active space."""
     encoders = QueryEncoders(pipeline.tools.settings)
     try:
-        return search_text(
+        return search(
             pipeline.tools.db,
             encoders,
             owner_id=owner_id,
-            text=text,
+            query=Query(text),
             channels=[Channel.VISUAL_CLIP],
             threshold=-1.0,
             limit=100,

@@ -15,7 +15,7 @@ from scenebook.encoders.client import Encoders
 from scenebook.model import Channel, ChannelState, ChannelStatus, Stage, Video, VideoStatus
 from scenebook.query_encoders import LoadedModels
 from scenebook.remote import RemoteModels
-from scenebook.search import search_text
+from scenebook.search import Query, search
 from scenebook.settings import Settings
 from scenebook.videos import add_video, get_video, retry_video, scenes_of
 from tests import clips
@@ -301,11 +301,11 @@ def test_a_query_is_embedded_by_the_paid_model_under_the_roles_of_the_api(
     db = Database(paying.database_url, role=Role.API)
     models = RemoteModels(paying, PaidCallsOf(db, owner_id=alice))
     with closing(db), closing(models), closing(Encoders(paying)) as encoders:
-        answer = search_text(
+        answer = search(
             db,
             LoadedModels(encoders, models),
             owner_id=alice,
-            text="A red car.",
+            query=Query("A red car."),
             channels=[Channel.VISUAL],
         )
     assert not answer.degraded

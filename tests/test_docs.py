@@ -15,6 +15,7 @@ from scenebook.cli import (
     backfilling,
     demo,
     doctor,
+    keys,
     models,
     reference,
     search_commands,
@@ -22,6 +23,7 @@ from scenebook.cli import (
     spaces,
     training,
     up,
+    webhooks,
 )
 from scenebook.cli.commands import app
 
@@ -33,6 +35,7 @@ REGISTERED = (
     backfilling,
     demo,
     doctor,
+    keys,
     models,
     reference,
     search_commands,
@@ -40,6 +43,7 @@ REGISTERED = (
     training,
     spaces,
     up,
+    webhooks,
 )
 
 
@@ -139,7 +143,13 @@ def test_the_example_file_is_current() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["railway.toml", "infra/railway.worker.toml", "infra/railway.relay.toml"]
+    "name",
+    [
+        "railway.toml",
+        "infra/railway.web.toml",
+        "infra/railway.worker.toml",
+        "infra/railway.relay.toml",
+    ],
 )
 def test_a_deployment_migrates_first_drains_and_gets_its_signals(name: str) -> None:
     deploy = tomllib.loads((ROOT / name).read_text("utf-8"))["deploy"]
@@ -152,9 +162,10 @@ def test_a_deployment_migrates_first_drains_and_gets_its_signals(name: str) -> N
 def test_every_start_command_is_that_of_the_procfile() -> None:
     lines = (ROOT / "Procfile").read_text("utf-8").splitlines()
     procfile = dict(line.split(": ", 1) for line in lines)
-    for name in ("worker", "relay"):
+    for name in ("web", "worker", "relay"):
         for file in (f"infra/railway.{name}.toml", ".railway/railway.ts"):
             assert procfile[name] in (ROOT / file).read_text("utf-8"), file
+    assert procfile["web"] in (ROOT / "railway.toml").read_text("utf-8")
     assert procfile["release"] == "exec scenebook migrate"
 
 

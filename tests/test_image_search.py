@@ -18,7 +18,7 @@ from scenebook.cli.searching import suitable
 from scenebook.db.engine import Database, Role
 from scenebook.db.spaces import StoredSpace
 from scenebook.errors import InvalidQuery, NotFound
-from scenebook.model import Channel, Scene
+from scenebook.model import Channel, Scene, SearchChannel
 from scenebook.query_encoders import QueryEncoders
 from scenebook.search import Query, SearchAnswer, search
 from scenebook.settings import Settings
@@ -256,8 +256,8 @@ class TestTogether:
     ) -> None:
         off = library.settings.model_copy(update={"clip_enabled": False})
         assert suitable(off, Query(image=b"x")) == CLIP
-        assert suitable(off, Query("words")) == [Channel.TRANSCRIPT]
-        assert set(suitable(off, Query("words", b"x"))) == set(BOTH)
+        assert suitable(off, Query("words")) == [Channel.TRANSCRIPT, SearchChannel.LEXICAL]
+        assert set(suitable(off, Query("words", b"x"))) == {*BOTH, SearchChannel.LEXICAL}
 
 
 class TestActiveSpace:

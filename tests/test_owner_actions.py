@@ -15,7 +15,7 @@ import pytest
 
 from scenebook.errors import Conflict, Unavailable
 from scenebook.model import Channel, ChannelStatus, Stage, VideoStatus
-from scenebook.search import search_text
+from scenebook.search import Query, search
 from scenebook.settings import Settings
 from scenebook.storage import Storage
 from scenebook.videos import (
@@ -274,8 +274,12 @@ def test_scenes_embedded_with_another_model_are_missed_aloud(
             "update public.embedding_spaces set status = 'retired' where channel = 'transcript'"
         )
         a_space(connection, channel="transcript", dimensions=256, model="another")
-    answer = search_text(
-        tools.db, SameVector(), owner_id=alice, text="country", channels=[Channel.TRANSCRIPT]
+    answer = search(
+        tools.db,
+        SameVector(),
+        owner_id=alice,
+        query=Query("country"),
+        channels=[Channel.TRANSCRIPT],
     )
     assert answer.hits == ()
     assert "embedded with another model than another" in answer.degraded[Channel.TRANSCRIPT]

@@ -17,9 +17,10 @@ from sqlalchemy import event
 from scenebook.db import queue, videos
 from scenebook.errors import JobLost, Unavailable
 from scenebook.model import Channel, ChannelStatus, Stage, Video, VideoStatus
-from scenebook.search import search_text
+from scenebook.search import Query, search
 from scenebook.settings import Settings
 from scenebook.storage import PART_BYTES, Storage
+from scenebook.temporary import TEMPORARY
 from scenebook.videos import delete_video, get_video, retry_video, scenes_of
 from tests import clips
 from tests.openai_server import CHAT, OpenAIServer, an_openai_server, failure, no_content
@@ -28,7 +29,7 @@ from tests.searching import SameVector
 from tests.snapshots import snapshot
 from worker.pipeline.claim import Claim
 from worker.pipeline.source import fetched
-from worker.pipeline.tools import TEMPORARY, Tools
+from worker.pipeline.tools import Tools
 
 BOGUS = Path(__file__).parent / "media" / "edge" / "fragmented_bogus_duration.mp4"
 FIRST = "WEBVTT\n\n00:00.100 --> 00:00.900\nGood morning.\n"
@@ -316,11 +317,11 @@ class TestSearch:
             db = pipeline.tools.db
             begun: list[object] = []
             event.listen(db.engine, "begin", begun.append)
-            answer = search_text(
+            answer = search(
                 db,
                 SameVector(),
                 owner_id=alice,
-                text="good morning",
+                query=Query("good morning"),
                 channels=[Channel.TRANSCRIPT, Channel.VISUAL],
                 threshold=-1.0,
             )

@@ -77,8 +77,10 @@ RULES = {
             (not coalesce(p.proconfig, '{{}}') && array['plan_cache_mode=force_custom_plan'],
              'may run under a cached generic plan'),
             (p.prosecdef, 'is security definer'),
-            (p.provolatile <> 's', 'is not stable'),
-            (not 'filter_user_id' = any (coalesce(p.proargnames, '{{}}')),
+            -- A trigger takes no arguments and has only the row that is being written.
+            (p.prorettype <> 'trigger'::regtype and p.provolatile <> 's', 'is not stable'),
+            (p.prorettype <> 'trigger'::regtype
+                 and not 'filter_user_id' = any (coalesce(p.proargnames, '{{}}')),
              'does not take the owner'),
             (has_function_privilege('anon', p.oid, 'execute'), 'can be called by anyone'),
             (exists (select from unnest(p.proallargtypes, p.proargmodes) as a (type, mode)

@@ -19,27 +19,45 @@ TENANT_TABLES = {
     "videos": "owner_id",
     "scenes": "owner_id",
     "utterances": "owner_id",
+    "video_words": "owner_id",
     "keyframes": "owner_id",
     "scene_channels": "owner_id",
     "scene_embeddings": "owner_id",
     "space_scenes": "owner_id",
     "jobs": "owner_id",
     "paid_calls": "owner_id",
+    "api_keys": "owner_id",
+    "idempotency_keys": "owner_id",
+    "uploads": "owner_id",
+    "webhook_endpoints": "owner_id",
+    "webhook_deliveries": "owner_id",
+    "searches": "owner_id",
 }
 READABLE = {
     "authenticated": [
         "videos", "scenes", "utterances", "keyframes", "scene_channels", "scene_embeddings",
-        "space_scenes", "scene_sidecars",
+        "space_scenes", "scene_sidecars", "video_words",
     ],
     "scenebook_api": [
         "owners", "videos", "scenes", "utterances", "keyframes", "scene_channels",
         "scene_embeddings", "space_scenes", "jobs", "paid_calls", "scene_sidecars",
+        "video_words", "api_keys", "idempotency_keys", "uploads", "webhook_endpoints",
+        "webhook_deliveries", "searches",
     ],
     "scenebook_worker": [
         "owners", "videos", "scenes", "utterances", "keyframes", "scene_channels",
-        "scene_embeddings", "space_scenes", "paid_calls", "scene_sidecars",
+        "scene_embeddings", "space_scenes", "paid_calls", "scene_sidecars", "video_words",
+        "uploads", "webhook_endpoints",
     ],
     "scenebook_relay": ["videos", "scenes", "scene_channels"],
+}  # fmt: skip
+# Of every owner: what is due, and what has expired.
+ACROSS = {
+    "scenebook_worker": ["jobs", "workers"],
+    "scenebook_relay": [
+        "jobs", "workers", "idempotency_keys", "uploads", "webhook_endpoints",
+        "webhook_deliveries", "searches",
+    ],
 }  # fmt: skip
 READS = [(role, table) for role, tables in READABLE.items() for table in tables]
 EVERYTHING = [*TENANT_TABLES, "embedding_spaces", "workers", "scene_sidecars"]
@@ -49,7 +67,7 @@ UNREADABLE = [
     for table in EVERYTHING
     if table not in tables
     and not (table == "embedding_spaces" and role != "anon")
-    and not (table in ("jobs", "workers") and role in ("scenebook_worker", "scenebook_relay"))
+    and table not in ACROSS.get(role, ())
 ]
 
 
@@ -139,12 +157,14 @@ def test_the_old_form_of_claims_still_works(
         assert owners_seen(connection, "videos") == [alice]
 
 
-def test_workers_and_relay_see_all_jobs_and_the_api_its_owners(
+def test_workers_and_relay_see_what_is_due_of_all_and_the_api_its_owners(
     database_url: str, alice: UUID, bob: UUID, videos: dict[UUID, UUID]
 ) -> None:
-    for role in ("scenebook_worker", "scenebook_relay"):
+    for role, tables in ACROSS.items():
         with session(database_url, role=role) as connection:
-            assert set(owners_seen(connection, "jobs")) == {alice, bob}
+            for table in tables:
+                if table in TENANT_TABLES:
+                    assert set(owners_seen(connection, table)) == {alice, bob}
     with session(database_url, role="scenebook_api", owner=bob) as connection:
         assert owners_seen(connection, "jobs") == [bob]
 
@@ -170,10 +190,16 @@ WRITERS = [
     ("scenebook_api", "videos", "title = 'Mine'"),
     ("scenebook_api", "jobs", "priority = 0"),
     ("scenebook_api", "scene_channels", "status = 'pending'"),
+    ("scenebook_api", "api_keys", "name = 'Mine'"),
+    ("scenebook_api", "idempotency_keys", "request_hash = 'mine'"),
+    ("scenebook_api", "uploads", "writer = 1"),
+    ("scenebook_api", "webhook_endpoints", "secret = 'mine'"),
+    ("scenebook_api", "webhook_deliveries", "attempt = 1"),
     ("scenebook_worker", "owners", "max_running = 9"),
     ("scenebook_worker", "videos", "title = 'Mine'"),
     ("scenebook_worker", "scenes", "transcript = 'mine'"),
     ("scenebook_worker", "utterances", "text = 'mine'"),
+    ("scenebook_worker", "video_words", "word = 'mine'"),
     ("scenebook_worker", "keyframes", "image_key = 'mine'"),
     ("scenebook_worker", "scene_channels", "status = 'error'"),
     ("scenebook_worker", "scene_embeddings", "at_ms = 1"),
@@ -203,11 +229,22 @@ def test_an_update_reaches_the_own_rows_only_and_cannot_give_them_away(
             connection.execute(f"update public.{table} set {column} = %s", (bob,))
 
 
-@pytest.mark.parametrize("table", [t for t in TENANT_TABLES if t not in ("owners", "jobs")])
+DELETERS = [
+    ("scenebook_api", table)
+    for table in ("api_keys", "idempotency_keys", "uploads", "webhook_endpoints")
+] + [
+    ("scenebook_worker", table)
+    for table in TENANT_TABLES
+    if table in READABLE["scenebook_worker"]
+    and table not in ("owners", "uploads", "webhook_endpoints")
+]
+
+
+@pytest.mark.parametrize(("role", "table"), DELETERS)
 def test_a_delete_reaches_the_own_rows_only(
-    database_url: str, alice: UUID, bob: UUID, videos: dict[UUID, UUID], table: str
+    database_url: str, alice: UUID, bob: UUID, videos: dict[UUID, UUID], role: str, table: str
 ) -> None:
-    with session(database_url, role="scenebook_worker", owner=alice) as connection:
+    with session(database_url, role=role, owner=alice) as connection:
         assert connection.execute(f"delete from public.{table}").rowcount == 1
         connection.execute("reset role")
         assert owners_seen(connection, table) == [bob]

@@ -22,7 +22,7 @@ begin
         pg_catalog.set_config('hnsw.max_scan_tuples', '20000', true),
         -- The larger the graph, and the more is wanted of it, the more of it has to be seen.
         pg_catalog.set_config('hnsw.ef_search', least(1000, greatest(
-            100, 4 * match_count + 50, index_rows / 400))::integer::text, true);
+            64, 3 * match_count, index_rows / 400))::integer::text, true);
     -- Ids of scenes are random, so that the first are a fair sample. Compared as rows, for then the
     -- primary key alone has this order: another index would read through other owners' rows.
     select pg_catalog.percentile_cont(array[0.25, 0.5, 0.75]) within group (order by

@@ -44,8 +44,13 @@ declare
             and match_offset + match_count <= 300
         then scenebook.own_index_rows(space, filter_user_id) end;
     by_index boolean := index_rows is not null;
+    -- Two thirds of the time go into float32, so vectors are taken in the order of half precision
+    -- and ranked again. Rounding moves the query by 2^-11 of its length at most, and so a cosine by
+    -- less than this.
+    rounding constant double precision := case when single is null then 0 else 0.001 end;
     -- Room for scenes with several vectors, and for vectors that readers do not see.
-    fetched bigint := 3 * (match_offset + match_count) + 50;
+    fetched bigint := case when by_index then 2 * (match_offset + match_count) + 10
+        else 3 * (match_offset + match_count) + 50 end;
     least_certain double precision;
     page record;
 begin
@@ -58,9 +63,9 @@ begin
         -- other order no index has: it reads all vectors of the owner, and only of the owner.
         execute pg_catalog.format(
             $query$
-                with fetched as materialized (
+                with fetched as materialized (      -- without the vectors: they are long to sort
                     select e.scene_id, e.video_id, e.generation, e.ordinal, e.at_ms,
-                        %1$s as similarity
+                        %4$s as distance
                     from public.scene_embeddings as e
                     where e.space_id = %2$s
                       and e.owner_id = %3$L
@@ -69,12 +74,22 @@ begin
                       and ($10 is null or e.created_at <= $10)
                       and ($11 is null or e.scene_id <> $11)
                       and ($12 is null or e.video_id <> $12)
-                    order by %4$s
+                    order by distance
                     limit $13
+                ),
+                ranked as (
+                    select f.scene_id, f.video_id, f.generation, f.ordinal, f.at_ms,
+                        %1$s as similarity
+                    from fetched as f
+                    join public.scene_embeddings as e
+                        on e.space_id = %2$s
+                        and e.owner_id = %3$L
+                        and e.scene_id = f.scene_id
+                        and e.ordinal = f.ordinal
                 ),
                 best as (                   -- several vectors a scene: the nearest one counts
                     select distinct on (f.scene_id) f.scene_id, f.similarity, f.at_ms
-                    from fetched as f
+                    from ranked as f
                     join public.videos as v
                         on v.owner_id = %3$L
                         and v.id = f.video_id
@@ -94,14 +109,23 @@ begin
                     offset $5
                 )
                 select
-                    pg_catalog.array_agg(p.scene_id) as scene_ids,
+                    pg_catalog.array_agg(p.id) as ids,
+                    pg_catalog.array_agg(p.video_id) as video_ids,
+                    pg_catalog.array_agg(p.scene_index) as indexes,
+                    pg_catalog.array_agg(p.start_ms) as starts,
+                    pg_catalog.array_agg(p.end_ms) as ends,
                     pg_catalog.array_agg(p.similarity) as similarities,
                     pg_catalog.array_agg(p.at_ms) as times,
                     count(*) as scenes,
                     min(p.similarity) as last,
                     (select count(*) from fetched) as vectors,
-                    (select min(f.similarity) from fetched as f) as reach
-                from page as p
+                    (select 1 - max(f.distance) from fetched as f) as reach
+                from (
+                    select s.id, s.video_id, s.scene_index, s.start_ms, s.end_ms, b.similarity, b.at_ms
+                    from page as b
+                    join public.scenes as s on s.owner_id = %3$L and s.id = b.scene_id
+                    order by b.similarity desc, s.id
+                ) as p
             $query$,
             case when single is null
                 then '(select max(1 - (e.embedding::public.vector operator(public.<=>) q))'
@@ -109,10 +133,12 @@ begin
                 else '1 - (e.embedding::public.vector operator(public.<=>) $2)' end,
             space,
             filter_user_id,
-            case when by_index
-                then pg_catalog.format('e.embedding::public.halfvec(%1$s)'
+            case
+                when by_index then pg_catalog.format('e.embedding::public.halfvec(%1$s)'
                     ' operator(public.<=>) $2::public.halfvec(%1$s)', public.vector_dims(single))
-                else 'similarity desc, e.scene_id, e.ordinal' end)
+                when single is null then '(select min(e.embedding::public.vector'
+                    ' operator(public.<=>) q) from pg_catalog.unnest($1) as q)'
+                else 'e.embedding operator(public.<=>) $2::public.halfvec' end)
         into page
         using wanted, single, match_threshold, match_count, match_offset, after_similarity,
             after_scene_id, filter_video_id, filter_scene_ids, as_of, without_scene_id,
@@ -122,19 +148,20 @@ begin
                 and case when page.scenes = match_count then page.last >= least_certain
                     else page.reach < match_threshold and match_threshold >= least_certain end;
             by_index := false;
+            fetched := 3 * (match_offset + match_count) + 50;
         else
             -- No scene that is not among those fetched comes before one that is.
-            exit when page.scenes = match_count or page.vectors < fetched
-                or page.reach < match_threshold;
+            exit when page.vectors < fetched or page.reach + rounding < match_threshold
+                or page.scenes = match_count and page.last > page.reach + rounding;
             fetched := fetched * 10;
         end if;
     end loop;
     return query
-    select s.id, s.video_id, s.scene_index, s.start_ms, s.end_ms, p.similarity, p.at_ms, not by_index
-    from unnest(page.scene_ids, page.similarities, page.times)
-        as p (scene_id, similarity, at_ms)
-    join public.scenes as s on s.owner_id = filter_user_id and s.id = p.scene_id
-    order by p.similarity desc, s.id;
+    select p.*, not by_index
+    from unnest(
+        page.ids, page.video_ids, page.indexes, page.starts, page.ends, page.similarities,
+        page.times
+    ) as p;
 end;
 $$;
 comment on function scenebook.nearest_in_space is

@@ -24,7 +24,7 @@ from api import (
     videos,
     webhooks,
 )
-from api.services import Services
+from api.shared import Services
 from scenebook.settings import Settings
 
 ROUTERS = (

@@ -13,7 +13,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
 from api.peers import address_of, is_this_machine
-from api.services import Services, ServicesOf
+from api.shared import Services, ServicesOf
 from api.tokens import AnonymousToken
 from scenebook.api_keys import SCOPES, Scope, hash_of, present_key
 from scenebook.db import owners

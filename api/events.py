@@ -15,8 +15,8 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 
 from api import problems
 from api.media import SignedToken, viewer
-from api.services import Services, ServicesOf
 from api.shapes import ProgressOut, progress_out
+from api.shared import Services, ServicesOf
 from scenebook.errors import NotFound, Unavailable
 from scenebook.model import SETTLED, VideoStatus
 from scenebook.progress import progress_of

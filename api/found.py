@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from api.media import keyframe_url
-from api.services import Services
+from api.shared import Services
 from scenebook.hits import Hit
 from scenebook.model import SearchChannel
 

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
 from api.peers import is_inside
-from api.services import ServicesOf
+from api.shared import ServicesOf
 from scenebook.errors import NotFound
 
 router = APIRouter(tags=["health"])

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from api import problems
 from api.caller import Admin
 from api.fields import Name
-from api.services import ServicesOf
+from api.shared import ServicesOf
 from scenebook import api_keys
 from scenebook.api_keys import LONGEST_LIFE_DAYS, Scope
 from scenebook.db.api_keys import ApiKey

@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 from api import problems
 from api.caller import caller_of, refuse_disabled, with_scope
 from api.ranges import NotSatisfiable, names, part_of
-from api.services import Services, ServicesOf
+from api.shared import Services, ServicesOf
 from scenebook import browsing
 from scenebook.errors import InvalidInput, NotFound, Unauthorized
 from scenebook.model import Video

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from fastapi import Query
 
-from api.services import Services
+from api.shared import Services
 from scenebook.errors import InvalidInput, InvalidToken
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Most items of a page.")]

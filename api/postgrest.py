@@ -24,7 +24,7 @@ from api.postgrest_query import (
     wanted_of,
     wants_count,
 )
-from api.services import Services, ServicesOf
+from api.shared import Services, ServicesOf
 from scenebook.errors import ScenebookError
 from scenebook.public_functions import CallRefused, PublicFunction
 from scenebook.rpc import Answer, Arguments, Shape, call

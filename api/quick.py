@@ -11,7 +11,7 @@ from api import found
 from api.caller import Reader
 from api.fields import Text
 from api.search import STATUSES, FiltersIn, SearchIn, answer
-from api.services import ServicesOf
+from api.shared import ServicesOf
 from scenebook.queries import MAX_QUERY_LENGTH, TEXT_CHANNELS, Mode
 
 router = APIRouter(tags=["search"])

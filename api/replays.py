@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, StringConstraints
 
 from api.fields import sound
-from api.services import ServicesOf
+from api.shared import ServicesOf
 from scenebook import idempotency
 from scenebook.idempotency import Answer
 

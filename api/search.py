@@ -19,7 +19,7 @@ from api.bodies import most_bytes
 from api.caller import Reader
 from api.fields import Text
 from api.paging import read_page, sign_page
-from api.services import Services, ServicesOf
+from api.shared import Services, ServicesOf
 from scenebook import metrics, queries, search, similar
 from scenebook.errors import InvalidInput, InvalidQuery, TooLarge
 from scenebook.hits import SearchAnswer

@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from api.media import events_url, keyframe_url, stream_url
-from api.services import Services
+from api.shared import Services
 from scenebook.model import (
     Channel,
     ChannelStatus,

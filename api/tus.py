@@ -23,7 +23,7 @@ from api.arriving import Interrupted, arriving
 from api.bodies import most_bytes
 from api.caller import Caller, Reader, Writer
 from api.replays import OnceOf
-from api.services import Services, ServicesOf
+from api.shared import Services, ServicesOf
 from api.uploads import AboutIn
 from scenebook import uploads
 from scenebook.db.uploads import Upload
@@ -43,6 +43,31 @@ HEADERS = {
     name: {"schema": {"type": "string"}}
     for name in ("Upload-Offset", "Upload-Expires", "Scenebook-Video-Id")
 }
+
+
+def _header(name: str, description: str, *, required: bool = True, **schema: Any) -> dict[str, Any]:
+    return {
+        "name": name, "in": "header", "required": required, "description": description,
+        "schema": schema,
+    }  # fmt: skip
+
+
+SPOKEN = _header("Tus-Resumable", "The version of the protocol.", type="string", const=VERSION)
+OFFSET = _header(
+    "Upload-Offset", "How many bytes are stored.", type="integer", minimum=0, maximum=10**18 - 1
+)
+CREATION = [
+    SPOKEN,
+    _header("Upload-Length", "Bytes of the file.", type="integer", minimum=1, maximum=10**18 - 1),
+    _header(
+        "Upload-Metadata",
+        "`filename`, `title`, `language` and `metadata` (a JSON object), each in base64.",
+        required=False,
+        type="string",
+        example="filename ZmlsbS5tcDQ=,title QSBmaWxt",
+    ),
+]
+CONTENT = {"content": {BYTES: {"schema": {"type": "string", "format": "binary"}}}}
 
 
 class State(StrEnum):
@@ -98,6 +123,7 @@ def tus_options(services: ServicesOf) -> Response:
         201: {"description": "Go on at `Location`.", "headers": HEADERS},
         **problems.responses(*EVERYWHERE, 408, 409, 415),
     },
+    openapi_extra={"parameters": CREATION, "requestBody": CONTENT},
 )
 @most_bytes(None)
 async def begin_upload(
@@ -142,6 +168,7 @@ async def begin_upload(
         204: {"description": "Stored so far.", "headers": HEADERS},
         **problems.responses(*EVERYWHERE, 408, 409, 415),
     },
+    openapi_extra={"parameters": [SPOKEN, OFFSET], "requestBody": CONTENT | {"required": True}},
 )
 @most_bytes(None)
 async def continue_upload(
@@ -166,6 +193,7 @@ async def continue_upload(
         200: {"description": "Where the upload stands.", "headers": HEADERS},
         **problems.responses(*EVERYWHERE, 409),
     },
+    openapi_extra={"parameters": [SPOKEN]},
 )
 def upload_offset(caller: Writer, services: ServicesOf, upload_id: UUID) -> Response:
     """Where to go on; an upload that is whole is a video when this answers."""
@@ -188,6 +216,7 @@ def read_upload(caller: Reader, services: ServicesOf, upload_id: UUID) -> Upload
     status_code=204,
     dependencies=PROTOCOL,
     responses=problems.responses(*EVERYWHERE),
+    openapi_extra={"parameters": [SPOKEN]},
 )
 def give_upload_up(caller: Writer, services: ServicesOf, upload_id: UUID) -> Response:
     """Remove what has arrived; a video that came of it stays."""

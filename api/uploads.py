@@ -17,8 +17,8 @@ from api.caller import Caller, Writer
 from api.fields import Title, Url
 from api.multipart import TRANSCRIPT, Form, receive
 from api.replays import Once, OnceOf
-from api.services import Services, ServicesOf
 from api.shapes import VideoOut, video_out
+from api.shared import Services, ServicesOf
 from api.videos import Metadata
 from scenebook.addresses import allowed_hosts, check_url
 from scenebook.errors import InvalidInput, TooLarge, UnsupportedType

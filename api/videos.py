@@ -16,7 +16,6 @@ from api import problems
 from api.caller import Reader, Writer
 from api.fields import Text, Title, sound
 from api.paging import Limit, PageToken, read_page, sign_page
-from api.services import Services, ServicesOf
 from api.shapes import (
     PageOut,
     SceneOut,
@@ -30,6 +29,7 @@ from api.shapes import (
     video_detail_out,
     video_out,
 )
+from api.shared import Services, ServicesOf
 from scenebook import browsing, subtitles
 from scenebook.model import Channel, Stage, VideoStatus
 from scenebook.progress import progress_of

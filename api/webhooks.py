@@ -13,8 +13,8 @@ from api import problems
 from api.caller import Admin, Reader
 from api.fields import Url
 from api.paging import Limit, PageToken, read_page, sign_page
-from api.services import ServicesOf
 from api.shapes import PageOut
+from api.shared import ServicesOf
 from scenebook import webhooks
 from scenebook.db.webhooks import Delivery, DeliveryState, Endpoint
 from scenebook.webhooks import Event

@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from api.media import container_of, disposition, events_url, keyframe_url, stream_url
 from api.ranges import NotSatisfiable, names, part_of
-from api.services import Services
+from api.shared import Services
 from scenebook.model import Video, VideoStatus
 from scenebook.settings import Settings
 from scenebook.signing import Signer, secret_of

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
-from collections.abc import Mapping
 from datetime import UTC
 from email.utils import format_datetime
 from enum import StrEnum
@@ -14,8 +10,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from starlette.datastructures import MutableHeaders
 
 from api import problems
@@ -24,20 +19,17 @@ from api.bodies import most_bytes
 from api.caller import Caller, Reader, Writer
 from api.replays import OnceOf
 from api.shared import Services, ServicesOf
-from api.uploads import AboutIn
+from api.tus_metadata import about_in, name_in, read_metadata
 from scenebook import uploads
 from scenebook.db.uploads import Upload
 from scenebook.errors import InvalidInput, TooLarge, TooSlow, UnsupportedType, WrongVersion
 from scenebook.idempotency import Answer
-from scenebook.incoming import title_of
 from scenebook.quotas import Limits
 from scenebook.uploads import PART_BYTES
 
 VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,expiration,termination"
 BYTES = "application/offset+octet-stream"
-# Where clients put a file's name: tus' own, Uppy's, Supabase's.
-NAMES = ("filename", "name", "objectName")
 EVERYWHERE = (400, 401, 403, 404, 410, 412, 413, 422, 429, 503)
 HEADERS = {
     name: {"schema": {"type": "string"}}
@@ -135,7 +127,7 @@ async def begin_upload(
     """
     size = _number(request, "upload-length")
     metadata = read_metadata(request.headers.get("upload-metadata", ""))
-    about = about_in(metadata).about(otherwise=_name_in(metadata))
+    about = about_in(metadata).about(otherwise=name_in(metadata))
     base = str(request.url.path).rstrip("/")
 
     def act() -> Answer:
@@ -294,40 +286,6 @@ def _number(request: Request, header: str) -> int:
     if not text.isascii() or not text.isdecimal() or len(text) > 18:
         raise InvalidInput(f"The header {header.title()} must be a number of bytes.")
     return int(text)
-
-
-def read_metadata(header: str) -> Mapping[str, str]:
-    """`Upload-Metadata`: keys with base64 values, commas between. Raises InvalidInput."""
-    found: dict[str, str] = {}
-    for pair in filter(None, (one.strip() for one in header.split(","))):
-        key, _, value = pair.partition(" ")
-        try:
-            found[key] = base64.b64decode(value.strip(), validate=True).decode()
-        except (binascii.Error, ValueError):
-            raise InvalidInput(
-                "Upload-Metadata is not `key base64,key base64` with values in UTF-8.",
-                code="invalid_metadata",
-            ) from None
-    return found
-
-
-def _name_in(metadata: Mapping[str, str]) -> str:
-    return title_of(next((metadata[key] for key in NAMES if metadata.get(key)), ""))
-
-
-def about_in(metadata: Mapping[str, str]) -> AboutIn:
-    """What the client says of the video; keys that are not ours are of no concern."""
-    given: dict[str, Any] = {
-        key: metadata[key] for key in ("title", "language") if metadata.get(key)
-    }
-    try:
-        if metadata.get("metadata"):
-            given["metadata"] = json.loads(metadata["metadata"])
-        return AboutIn.model_validate(given)
-    except ValidationError as error:
-        raise RequestValidationError(error.errors()) from None
-    except (ValueError, RecursionError):
-        raise InvalidInput("The metadata is not a JSON object.", code="invalid_metadata") from None
 
 
 router = APIRouter()

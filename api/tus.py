@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC
 from email.utils import format_datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -20,6 +19,7 @@ from api.caller import Caller, Reader, Writer
 from api.replays import OnceOf
 from api.shared import Services, ServicesOf
 from api.tus_metadata import about_in, name_in, read_metadata
+from api.tus_page import BYTES, CONTENT, CREATION, HEADERS, OFFSET, SPOKEN, VERSION
 from scenebook import uploads
 from scenebook.db.uploads import Upload
 from scenebook.errors import InvalidInput, TooLarge, TooSlow, UnsupportedType, WrongVersion
@@ -27,39 +27,8 @@ from scenebook.idempotency import Answer
 from scenebook.quotas import Limits
 from scenebook.uploads import PART_BYTES
 
-VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,expiration,termination"
-BYTES = "application/offset+octet-stream"
 EVERYWHERE = (400, 401, 403, 404, 410, 412, 413, 422, 429, 503)
-HEADERS = {
-    name: {"schema": {"type": "string"}}
-    for name in ("Upload-Offset", "Upload-Expires", "Scenebook-Video-Id")
-}
-
-
-def _header(name: str, description: str, *, required: bool = True, **schema: Any) -> dict[str, Any]:
-    return {
-        "name": name, "in": "header", "required": required, "description": description,
-        "schema": schema,
-    }  # fmt: skip
-
-
-SPOKEN = _header("Tus-Resumable", "The version of the protocol.", type="string", const=VERSION)
-OFFSET = _header(
-    "Upload-Offset", "How many bytes are stored.", type="integer", minimum=0, maximum=10**18 - 1
-)
-CREATION = [
-    SPOKEN,
-    _header("Upload-Length", "Bytes of the file.", type="integer", minimum=1, maximum=10**18 - 1),
-    _header(
-        "Upload-Metadata",
-        "`filename`, `title`, `language` and `metadata` (a JSON object), each in base64.",
-        required=False,
-        type="string",
-        example="filename ZmlsbS5tcDQ=,title QSBmaWxt",
-    ),
-]
-CONTENT = {"content": {BYTES: {"schema": {"type": "string", "format": "binary"}}}}
 
 
 class State(StrEnum):
@@ -179,7 +148,7 @@ async def continue_upload(
 
 @resumable.head(
     "/{upload_id}",
-    status_code=200,
+    response_class=Response,
     dependencies=PROTOCOL,
     responses={
         200: {"description": "Where the upload stands.", "headers": HEADERS},

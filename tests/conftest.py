@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import hypothesis
 import psycopg
 import pytest
 import redis
@@ -24,6 +25,9 @@ from tests.stack import Stack, short_leases
 
 ALICE = UUID("a11ce000-0000-4000-8000-000000000001")
 BOB = UUID("b0b00000-0000-4000-8000-000000000002")
+
+# For tests/test_openapi.py: many more made-up requests than a change needs.
+hypothesis.settings.register_profile("fuzz")
 
 
 @pytest.fixture(scope="session")

@@ -23,83 +23,32 @@ language plpgsql stable security invoker parallel safe rows 20
 set search_path = ''
 set plan_cache_mode = 'force_custom_plan'
 as $$
-#variable_conflict use_column
+#variable_conflict use_variable
 declare
-    checked constant text := scenebook.checked_query(query_text, filter_user_id);
-    problem text;
-    remedy text;
-    asked record;
     ids uuid[];
     ranks double precision[];
 begin
-    case
-        when match_count is null or match_count not between 1 and 1000 then
-            problem := 'match_count must lie between 1 and 1000';
-            remedy := 'Ask for later pages with match_offset.';
-        when match_offset is null or match_offset not between 0 and 1000000 then
-            problem := 'match_offset must lie between 0 and 1000000';
-            remedy := 'Pass how many of the best matches to leave out.';
-        when (after_text_rank is null) <> (after_scene_id is null) or after_text_rank = 'NaN' then
-            problem := 'after_text_rank and after_scene_id belong together';
-            remedy := 'Pass both as the last row of the page before has them, or neither.';
-        when after_scene_id is not null and match_offset > 0 then
-            problem := 'match_offset and after_scene_id exclude each other';
-            remedy := 'Page either by match_offset or by the last row of the page before.';
-        else
-            null;
-    end case;
-    if problem is not null then
-        raise sqlstate 'PT400' using message = problem, hint = remedy;
-    end if;
-    for asked in
-        select q.language, q.query from scenebook.queries_by_language(checked, filter_user_id) as q
-    loop                                    -- one at a time, so that the planner knows the query
-        select ids || pg_catalog.array_agg(f.id),
-               ranks || pg_catalog.array_agg(
-                   pg_catalog.ts_rank_cd(f.search_text, asked.query, 32)::double precision)
-        into ids, ranks
-        from (
-            select s.id, s.search_text
-            from public.scenes as s
-            join public.videos as v
-                on v.owner_id = filter_user_id
-                and v.id = s.video_id
-                and v.generation = s.generation
-            where s.owner_id = filter_user_id
-              and (s.language = asked.language or (asked.language is null and s.language is null))
-              and s.search_text operator(pg_catalog.@@) asked.query
-              and v.status <> 'deleting'
-              and (filter_video_id is null or s.video_id = filter_video_id)
-              and (filter_scene_ids is null or s.id = any (filter_scene_ids))
-              and (as_of is null or s.created_at <= as_of)
-            order by s.id
-            limit 10000                     -- words of so many scenes tell few of them apart
-        ) as f;
-    end loop;
+    select pg_catalog.array_agg(w.scene_id), pg_catalog.array_agg(w.text_rank)
+    into ids, ranks
+    from scenebook.scenes_by_words(
+        query_text => query_text,
+        match_count => match_count,
+        filter_video_id => filter_video_id,
+        filter_user_id => filter_user_id,
+        match_offset => match_offset,
+        filter_scene_ids => filter_scene_ids,
+        after_text_rank => after_text_rank,
+        after_scene_id => after_scene_id,
+        as_of => as_of
+    ) as w;
     return query
-    with ranked as (
-        select r.id, r.text_rank from unnest(ids, ranks) as r (id, text_rank)
-    ),
-    page as (
-        select r.id, r.text_rank
-        from ranked as r
-        where after_scene_id is null
-           or r.text_rank < after_text_rank
-           or (r.text_rank = after_text_rank and r.id > after_scene_id)
-        order by r.text_rank desc, r.id
-        limit match_count
-        offset match_offset
-    )
-    select s.id, s.video_id, s.scene_index, s.start_ms, s.end_ms, p.text_rank,
-           -- A line that began in the scene before is heard from this one's start. Null is ignored.
-           greatest(
-               scenebook.matched_line(s.id, a.configuration, a.query, a.words, filter_user_id),
-               s.start_ms)
-    from page as p
-    join public.scenes as s on s.owner_id = filter_user_id and s.id = p.id
-    join scenebook.queries_by_language(checked, filter_user_id) as a
-        on a.language is not distinct from s.language
-    order by p.text_rank desc, s.id;
+    select s.id, s.video_id, s.scene_index, s.start_ms, s.end_ms, f.text_rank,
+           coalesce(l.matched_ms, s.start_ms)
+    from unnest(ids, ranks) as f (id, text_rank)
+    join public.scenes as s on s.owner_id = filter_user_id and s.id = f.id
+    left join scenebook.matched_lines(coalesce(ids, '{}'), query_text, filter_user_id) as l
+        on l.scene_id = f.id
+    order by f.text_rank desc, s.id;
 end;
 $$;
 comment on function public.search_scenes_by_text is

@@ -85,15 +85,18 @@ begin
                 coalesce(array_agg(t.scene_id order by t.text_rank desc, t.scene_id), '{}') as scenes,
                 array_agg(t.text_rank order by t.text_rank desc, t.scene_id) as text_ranks,
                 null::double precision[] as similarities,
-                array_agg(t.matched_ms order by t.text_rank desc, t.scene_id) as times,
+                array_agg(null::bigint) as times,       -- looked up for the page alone
                 true as exact
             into one
-            from public.search_scenes_by_text(
+            from scenebook.scenes_by_words(
                 query_text => query_text,
                 match_count => depth,
                 filter_video_id => wanted_video,
                 filter_user_id => owner,
+                match_offset => 0,
                 filter_scene_ids => only_scenes,
+                after_text_rank => null,
+                after_scene_id => null,
                 as_of => snapshot
             ) as t
             where t.scene_id is distinct from except_scene_id;
@@ -150,25 +153,50 @@ begin
         select
             f.scene_id,
             -- In one order: a sum in another would differ in its last digit from page to page.
-            sum(f.weight / total_weight / (rank_constant + f.rank) order by f.channel) as score,
-            (array_agg(f.matched_ms order by f.weight / (rank_constant + f.rank) desc, f.channel)
-                filter (where f.matched_ms is not null))[1] as matched_ms,
-            pg_catalog.jsonb_agg(pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
-                'channel', f.channel, 'rank', f.rank, 'similarity', f.similarity,
-                'text_rank', f.text_rank, 'matched_ms', f.matched_ms)) order by f.channel) as matches
+            sum(f.weight / total_weight / (rank_constant + f.rank) order by f.channel) as score
         from found as f
         group by f.scene_id
+    ),
+    page as materialized (
+        select f.scene_id, f.score
+        from fused as f
+        where after_score is null
+            or f.score < after_score
+            or (f.score = after_score and f.scene_id > last_scene)
+        order by f.score desc, f.scene_id
+        limit match_count
+    ),
+    reasons as (
+        select f.scene_id, f.channel, f.rank, f.weight, f.similarity, f.text_rank,
+            coalesce(f.matched_ms, l.matched_ms) as matched_ms
+        from found as f
+        join page as p on p.scene_id = f.scene_id
+        left join scenebook.matched_lines(
+            array(
+                select w.scene_id from found as w join page as p on p.scene_id = w.scene_id
+                where w.channel = 'lexical'
+            ),
+            query_text, owner
+        ) as l on f.channel = 'lexical' and l.scene_id = f.scene_id
+    ),
+    explained as (
+        select
+            r.scene_id,
+            (array_agg(r.matched_ms order by r.weight / (rank_constant + r.rank) desc, r.channel)
+                filter (where r.matched_ms is not null))[1] as matched_ms,
+            pg_catalog.jsonb_agg(pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+                'channel', r.channel, 'rank', r.rank, 'similarity', r.similarity,
+                'text_rank', r.text_rank, 'matched_ms', r.matched_ms)) order by r.channel) as matches
+        from reasons as r
+        group by r.scene_id
     )
     select
-        s.id, s.video_id, s.scene_index, s.start_ms, s.end_ms, f.score, f.matched_ms, f.matches,
+        s.id, s.video_id, s.scene_index, s.start_ms, s.end_ms, p.score, e.matched_ms, e.matches,
         all_exact
-    from fused as f
-    join public.scenes as s on s.owner_id = owner and s.id = f.scene_id
-    where after_score is null
-        or f.score < after_score
-        or (f.score = after_score and f.scene_id > last_scene)
-    order by f.score desc, f.scene_id
-    limit match_count;
+    from page as p
+    join explained as e on e.scene_id = p.scene_id
+    join public.scenes as s on s.owner_id = owner and s.id = p.scene_id
+    order by p.score desc, p.scene_id;
 end;
 $$;
 comment on function public.search_scenes_hybrid is

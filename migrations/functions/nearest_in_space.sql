@@ -37,6 +37,9 @@ declare
     wanted constant public.vector[] := array(
         select public.l2_normalize(q) from pg_catalog.unnest(query_embeddings) as q);
     single constant public.vector := case when pg_catalog.cardinality(wanted) = 1 then wanted[1] end;
+    rounded constant public.halfvec := single::public.halfvec;
+    last_similarity constant double precision := after_similarity;
+    last_scene constant uuid := after_scene_id;
     -- An index cannot skip what a filter leaves out, nor the pages before, and finds few scenes best.
     index_rows constant double precision := case
         when single is not null and filter_video_id is null and filter_scene_ids is null
@@ -52,97 +55,116 @@ declare
     fetched bigint := case when by_index then 2 * (match_offset + match_count) + 10
         else 3 * (match_offset + match_count) + 50 end;
     least_certain double precision;
+    -- What the owner's index gives, in the same place of each.
+    near_scenes uuid[];
+    near_ordinals integer[];
+    near_distances double precision[];
     page record;
 begin
     if by_index then
         least_certain := scenebook.least_certain_similarity(
             space, single, match_offset + match_count, index_rows, filter_user_id);
-    end if;
-    loop
-        -- Only with literals does the planner know that the owner's index holds all these rows. The
-        -- other order no index has: it reads all vectors of the owner, and only of the owner.
+        -- Only with literals does the planner know that the index holds all these rows.
         execute pg_catalog.format(
             $query$
-                with fetched as materialized (      -- without the vectors: they are long to sort
-                    select e.scene_id, e.video_id, e.generation, e.ordinal, e.at_ms,
-                        %4$s as distance
+                select pg_catalog.array_agg(n.scene_id), pg_catalog.array_agg(n.ordinal),
+                    pg_catalog.array_agg(n.distance)
+                from (
+                    select e.scene_id, e.ordinal, %1$s as distance
                     from public.scene_embeddings as e
                     where e.space_id = %2$s
                       and e.owner_id = %3$L
-                      and ($8 is null or e.video_id = $8)
-                      and ($9 is null or e.scene_id = any ($9))
-                      and ($10 is null or e.created_at <= $10)
-                      and ($11 is null or e.scene_id <> $11)
-                      and ($12 is null or e.video_id <> $12)
-                    order by distance
-                    limit $13
-                ),
-                ranked as (
-                    select f.scene_id, f.video_id, f.generation, f.ordinal, f.at_ms,
-                        %1$s as similarity
-                    from fetched as f
-                    join public.scene_embeddings as e
-                        on e.space_id = %2$s
-                        and e.owner_id = %3$L
-                        and e.scene_id = f.scene_id
-                        and e.ordinal = f.ordinal
-                ),
-                best as (                   -- several vectors a scene: the nearest one counts
-                    select distinct on (f.scene_id) f.scene_id, f.similarity, f.at_ms
-                    from ranked as f
-                    join public.videos as v
-                        on v.owner_id = %3$L
-                        and v.id = f.video_id
-                        and v.generation = f.generation
-                    where f.similarity >= $3
-                      and v.status <> 'deleting'
-                    order by f.scene_id, f.similarity desc, f.ordinal
-                ),
-                page as (
-                    select b.scene_id, b.similarity, b.at_ms
-                    from best as b
-                    where $6 is null
-                       or b.similarity < $6
-                       or b.similarity = $6 and b.scene_id > $7
-                    order by b.similarity desc, b.scene_id
-                    limit $4
-                    offset $5
-                )
-                select
-                    pg_catalog.array_agg(p.id) as ids,
-                    pg_catalog.array_agg(p.video_id) as video_ids,
-                    pg_catalog.array_agg(p.scene_index) as indexes,
-                    pg_catalog.array_agg(p.start_ms) as starts,
-                    pg_catalog.array_agg(p.end_ms) as ends,
-                    pg_catalog.array_agg(p.similarity) as similarities,
-                    pg_catalog.array_agg(p.at_ms) as times,
-                    count(*) as scenes,
-                    min(p.similarity) as last,
-                    (select count(*) from fetched) as vectors,
-                    (select 1 - max(f.distance) from fetched as f) as reach
-                from (
-                    select s.id, s.video_id, s.scene_index, s.start_ms, s.end_ms, b.similarity, b.at_ms
-                    from page as b
-                    join public.scenes as s on s.owner_id = %3$L and s.id = b.scene_id
-                    order by b.similarity desc, s.id
-                ) as p
+                      and ($2 is null or e.created_at <= $2)
+                    order by %1$s
+                    limit $3
+                ) as n
             $query$,
-            case when single is null
-                then '(select max(1 - (e.embedding::public.vector operator(public.<=>) q))'
-                    ' from pg_catalog.unnest($1) as q)'     -- the best pair counts
-                else '1 - (e.embedding::public.vector operator(public.<=>) $2)' end,
+            pg_catalog.format('e.embedding::public.halfvec(%1$s) operator(public.<=>)'
+                ' $1::public.halfvec(%1$s)', public.vector_dims(single)),
             space,
-            filter_user_id,
-            case
-                when by_index then pg_catalog.format('e.embedding::public.halfvec(%1$s)'
-                    ' operator(public.<=>) $2::public.halfvec(%1$s)', public.vector_dims(single))
-                when single is null then '(select min(e.embedding::public.vector'
-                    ' operator(public.<=>) q) from pg_catalog.unnest($1) as q)'
-                else 'e.embedding operator(public.<=>) $2::public.halfvec' end)
+            filter_user_id)
+        into near_scenes, near_ordinals, near_distances
+        using single, as_of, fetched;
+    end if;
+    loop
+        with fetched as materialized (      -- without the vectors: they are long to sort
+            (
+                select e.scene_id, e.ordinal,
+                    case when single is null then (     -- the best pair counts
+                        select min(e.embedding::public.vector operator(public.<=>) q)
+                        from pg_catalog.unnest(wanted) as q)
+                    else e.embedding operator(public.<=>) rounded end as distance
+                from public.scene_embeddings as e
+                where not by_index
+                  and e.space_id = space
+                  and e.owner_id = filter_user_id
+                  and (filter_video_id is null or e.video_id = filter_video_id)
+                  and (filter_scene_ids is null or e.scene_id = any (filter_scene_ids))
+                  and (as_of is null or e.created_at <= as_of)
+                  and (without_scene_id is null or e.scene_id <> without_scene_id)
+                  and (without_video_id is null or e.video_id <> without_video_id)
+                -- An order that no index has: it reads all vectors of the owner, and only those.
+                order by distance
+                limit fetched
+            )
+            union all
+            select n.scene_id, n.ordinal, n.distance
+            from unnest(near_scenes, near_ordinals, near_distances)
+                as n (scene_id, ordinal, distance)
+            where by_index
+        ),
+        ranked as materialized (            -- or all vectors might be read again to join videos
+            select e.scene_id, e.video_id, e.generation, e.ordinal, e.at_ms,
+                case when single is null then 1 - f.distance
+                    else 1 - (e.embedding::public.vector operator(public.<=>) single)
+                end as similarity
+            from fetched as f
+            join public.scene_embeddings as e
+                on e.space_id = space
+                and e.owner_id = filter_user_id
+                and e.scene_id = f.scene_id
+                and e.ordinal = f.ordinal
+        ),
+        best as (                           -- several vectors a scene: the nearest one counts
+            select distinct on (r.scene_id) r.scene_id, r.similarity, r.at_ms
+            from ranked as r
+            join public.videos as v
+                on v.owner_id = filter_user_id
+                and v.id = r.video_id
+                and v.generation = r.generation
+            where r.similarity >= match_threshold
+              and v.status <> 'deleting'
+            order by r.scene_id, r.similarity desc, r.ordinal
+        ),
+        found as (
+            select b.scene_id, b.similarity, b.at_ms
+            from best as b
+            where last_similarity is null
+               or b.similarity < last_similarity
+               or b.similarity = last_similarity and b.scene_id > last_scene
+            order by b.similarity desc, b.scene_id
+            limit match_count
+            offset match_offset
+        )
+        select
+            pg_catalog.array_agg(p.id) as ids,
+            pg_catalog.array_agg(p.video_id) as video_ids,
+            pg_catalog.array_agg(p.scene_index) as indexes,
+            pg_catalog.array_agg(p.start_ms) as starts,
+            pg_catalog.array_agg(p.end_ms) as ends,
+            pg_catalog.array_agg(p.similarity) as similarities,
+            pg_catalog.array_agg(p.at_ms) as times,
+            count(*) as scenes,
+            min(p.similarity) as last,
+            (select count(*) from fetched) as vectors,
+            (select 1 - max(f.distance) from fetched as f) as reach
         into page
-        using wanted, single, match_threshold, match_count, match_offset, after_similarity,
-            after_scene_id, filter_video_id, filter_scene_ids, as_of, without_scene_id,
-            without_video_id, fetched;
+        from (
+            select s.id, s.video_id, s.scene_index, s.start_ms, s.end_ms, f.similarity, f.at_ms
+            from found as f
+            join public.scenes as s on s.owner_id = filter_user_id and s.id = f.scene_id
+            order by f.similarity desc, s.id
+        ) as p;
         if by_index then
             exit when page.vectors = fetched and page.scenes > 0
                 and case when page.scenes = match_count then page.last >= least_certain

@@ -7,6 +7,8 @@ set search_path = ''
 set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
+    -- More than 32 hyphens without a word between them are an error; three say nothing already.
+    typed constant text := pg_catalog.regexp_replace(query_text, '-([\s!&|()"]*-){2,}', ' ', 'g');
     corrections jsonb;
     spoken record;
     corrected record;
@@ -20,7 +22,7 @@ begin
         from scenebook.corrected_words(query_text, filter_user_id) as c);
     for spoken in select l.language, l.configuration from scenebook.languages_of(filter_user_id) as l
     loop
-        whole := pg_catalog.websearch_to_tsquery(spoken.configuration, query_text);
+        whole := pg_catalog.websearch_to_tsquery(spoken.configuration, typed);
         words := pg_catalog.tsvector_to_array(
             pg_catalog.to_tsvector(spoken.configuration, query_text));
         for corrected in

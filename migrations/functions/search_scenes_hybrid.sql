@@ -79,7 +79,8 @@ begin
 
     for i in 1..cardinality(asked) loop
         began := pg_catalog.clock_timestamp();
-        weight := coalesce((weights ->> asked[i])::double precision, 1);
+        -- As good as nothing, and yet large enough to be divided.
+        weight := greatest(coalesce((weights ->> asked[i])::numeric, 1), 1e-9);
         if asked[i] = 'lexical' then
             select
                 coalesce(array_agg(t.scene_id order by t.text_rank desc, t.scene_id), '{}') as scenes,
@@ -139,7 +140,7 @@ begin
     perform pg_catalog.set_config('scenebook.search_timing_ms', timing_ms::text, true);
     perform pg_catalog.set_config('scenebook.search_exact', all_exact::text, true);
 
-    select sum(coalesce((weights ->> c.name)::double precision, 1)) into total_weight
+    select sum(greatest(coalesce((weights ->> c.name)::numeric, 1), 1e-9)) into total_weight
     from unnest(asked) as c (name);
     return query
     with found as (

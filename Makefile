@@ -81,6 +81,10 @@ $(CLIENTS): $(STAMP) tests/supabase_js/package-lock.json
 test: exports node_modules ## Run all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
+.PHONY: fuzz
+fuzz: exports ## Ask every route of the API hundreds of odd things (an hour)
+	@$(BIN)/python -m pytest -q --timeout 3600 --hypothesis-profile=fuzz tests/test_openapi.py
+
 .PHONY: lint
 lint: venv ## Check format, style, import contracts and types
 	@$(BIN)/ruff format --check .

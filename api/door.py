@@ -32,6 +32,8 @@ LONGEST_HEADERS = 32_768
 MOST_HEADERS = 100
 # Streams cost a connection and little work: so many times as many as requests may be open.
 STREAMS_PER_REQUEST = 4
+# Events, and sources of videos, also of a kind that is not known.
+STREAMED = (b"text/event-stream", b"video/", b"application/octet-stream")
 OVERLOAD_RETRY_S = 1
 CLIENT_LEFT = 499
 
@@ -192,7 +194,7 @@ class Exchange:
                 raise Refused
             return await self._receive()
         declared = _header(self.scope, b"content-length")
-        if declared.isdigit() and int(declared[:20]) > limit:
+        if declared.isdecimal() and int(declared[:20]) > limit:
             self._too_large(limit)
         message = await self._receive()
         if message["type"] == "http.request":
@@ -284,7 +286,7 @@ def _header(scope: Scope, name: bytes) -> str:
 def _is_stream(start: Message) -> bool:
     """Whether the response takes as long as its reader does: events, or a video."""
     return any(
-        name.lower() == b"content-type" and value.startswith((b"text/event-stream", b"video/"))
+        name.lower() == b"content-type" and value.startswith(STREAMED)
         for name, value in start.get("headers", ())
     )
 

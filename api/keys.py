@@ -12,10 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from api import problems
 from api.caller import Admin
 from api.fields import Name
+from api.replays import OnceOf
 from api.shared import ServicesOf
 from scenebook import api_keys
 from scenebook.api_keys import LONGEST_LIFE_DAYS, Scope
 from scenebook.db.api_keys import ApiKey
+from scenebook.idempotency import Answer
 
 router = APIRouter(
     prefix="/v1/keys", tags=["keys"], responses=problems.responses(401, 403, 422, 429)
@@ -63,7 +65,10 @@ class KeyMade(BaseModel):
     """A new key, with the one sight of its secret."""
 
     key: KeyShown
-    secret: str = Field(description="Send it as `Authorization: Bearer …`. It is not shown again.")
+    secret: str | None = Field(
+        description="Send it as `Authorization: Bearer …`. It is not shown again: in a replay it "
+        "is null."
+    )
 
 
 class KeyList(BaseModel):
@@ -79,17 +84,29 @@ def list_keys(caller: Admin, services: ServicesOf) -> KeyList:
     return KeyList(keys=[KeyShown.of(key) for key in found])
 
 
-@router.post("", status_code=201, summary="Make a key")
-def create_key(caller: Admin, services: ServicesOf, wanted: KeyRequest) -> KeyMade:
+@router.post(
+    "",
+    status_code=201,
+    summary="Make a key",
+    response_model=KeyMade,
+    responses=problems.responses(409, 503),
+)
+def create_key(caller: Admin, services: ServicesOf, wanted: KeyRequest, once: OnceOf) -> Response:
     """The secret is in this answer only; what is kept cannot bring it back."""
-    made = api_keys.create_key(
-        services.db,
-        owner_id=caller.owner_id,
-        name=wanted.name,
-        scopes=wanted.scopes,
-        expires_days=wanted.expires_days,
-    )
-    return KeyMade(key=KeyShown.of(made.key), secret=made.secret)
+
+    def act() -> Answer:
+        made = api_keys.create_key(
+            services.db,
+            owner_id=caller.owner_id,
+            name=wanted.name,
+            scopes=wanted.scopes,
+            expires_days=wanted.expires_days,
+        )
+        shown = {"key": KeyShown.of(made.key).model_dump(mode="json")}
+        return Answer(201, shown, shown_once={"secret": made.secret})
+
+    asked = wanted.model_dump(mode="json") | {"scopes": sorted(wanted.scopes)}
+    return once(caller.owner_id, asked, act)
 
 
 @router.delete(

@@ -54,10 +54,13 @@ async def receive(
         raise _file_too_large(settings)
     _check_room(path, told or 0)
     parser = _Parser(_boundary(request), path, settings, names)
-    batch = bytearray()
+    batch, received = bytearray(), 0
     try:
         async for piece in arriving(request):
             batch += piece
+            received += len(piece)
+            if received > max_body:  # before its first part and after its last one, too
+                raise _file_too_large(settings)
             if len(batch) >= BATCH_BYTES:
                 await run_in_threadpool(parser.feed, bytes(batch))
                 batch.clear()

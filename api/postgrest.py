@@ -255,7 +255,7 @@ def _content_range(answer: Answer, shape: Shape, *, counted: bool) -> str:
 def _refusal(error: ScenebookError) -> Response:
     """The error in PostgREST's form, with the headers that its status calls for."""
     code = CODES.get(error.code, error.code)
-    message = "JWT expired" if code == "PGRST303" else _printable(str(error))
+    message = "JWT expired" if code == "PGRST303" else _printable(problems.said_of(error))
     content = PostgrestError(
         code=code,
         message=message,

@@ -126,9 +126,13 @@ async def _ours(_request: Request, error: Exception) -> JSONResponse:
         headers["Retry-After"] = str(error.retry_after_s or RETRY_AFTER_S)
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    return problem(error.status, error.code, said_of(error), headers=headers)
+
+
+def said_of(error: ScenebookError) -> str:
+    """What a caller is told of an error of ours."""
     # How the operator can mend it is in the log, and no business of whoever calls.
-    detail = NOT_NOW if isinstance(error, OutOfReach) else str(error)
-    return problem(error.status, error.code, detail, headers=headers)
+    return NOT_NOW if isinstance(error, OutOfReach) else str(error)
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:

@@ -7,6 +7,7 @@ import binascii
 import hashlib
 import json
 import time
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -69,7 +70,9 @@ class SearchIn(BaseModel):
     text_weight: Weight = Field(default=0.5, description="Of the text, where both are compared.")
     image_weight: Weight = Field(default=0.5, description="Of the picture or scene.")
     channels: Annotated[list[SearchChannel], Field(min_length=1)] | None = Field(
-        default=None, description="What is asked. Default: every channel that has something."
+        default=None,
+        description="What is asked. Default: every channel that has something; with a mode that is "
+        "named, visual_clip in any case.",
     )
     mode: Mode = "balanced"
     weights: dict[SearchChannel, Weight] | None = Field(
@@ -158,7 +161,9 @@ def answer(
     query = search.Query(
         body.text, image, body.text_weight, body.image_weight, scene_id=body.scene_id
     )
-    channels = body.channels or _suitable(services, query)
+    # Whoever names a mode says how much what is seen counts: without it, the answer must say so.
+    by_mode = "mode" in body.model_fields_set and not body.weights
+    channels = body.channels or _suitable(services, query, seen=by_mode)
     weights = body.weights or queries.mode_weights(body.mode, channels)
     if body.rerank and (services.reranker is None or not body.text):
         raise InvalidQuery(
@@ -192,8 +197,32 @@ def answer(
             of={"q": fingerprint},
             at=_place(got.next),
         )
+    applied = _applied(body, channels, weights)
+    return _out(services, got, applied, began, owner_id=owner_id, next_token=next_token)
+
+
+def _suitable(services: Services, query: search.Query, *, seen: bool) -> list[SearchChannel]:
+    """The channels that have something and that a part of the query is for.
+
+    seen: visual_clip in any case.
+    """
+    if not query.text or not query.text.strip():
+        return [SearchChannel.VISUAL_CLIP]
+    active = services.knowledge.channels()
+    channels = [one for one in SearchChannel if one in active]
+    if (seen or query.pictured) and SearchChannel.VISUAL_CLIP not in channels:
+        channels.append(SearchChannel.VISUAL_CLIP)
+    return channels
+
+
+def _applied(
+    body: SearchIn,
+    channels: Sequence[SearchChannel],
+    weights: Mapping[SearchChannel, float],
+) -> dict[str, Any]:
+    """The options in force, the defaults among them."""
     total = sum(weights.get(one, 0) for one in channels)
-    applied: dict[str, Any] = {
+    return {
         "channels": channels,
         "weights": {one: weights.get(one, 0) / total if total else 0 for one in channels},
         "mode": None if body.weights else body.mode,
@@ -204,18 +233,6 @@ def answer(
         "rerank": body.rerank,
         "limit": body.limit,
     }
-    return _out(services, got, applied, began, owner_id=owner_id, next_token=next_token)
-
-
-def _suitable(services: Services, query: search.Query) -> list[SearchChannel]:
-    """The channels that have something and that a part of the query is for."""
-    if not query.text or not query.text.strip():
-        return [SearchChannel.VISUAL_CLIP]
-    active = services.knowledge.channels()
-    channels = [one for one in SearchChannel if one in active]
-    if query.pictured and SearchChannel.VISUAL_CLIP not in channels:
-        channels.append(SearchChannel.VISUAL_CLIP)
-    return channels
 
 
 def _filters(given: FiltersIn) -> search.Filters:

@@ -134,8 +134,10 @@ class PublicKeys:
 
     def find(self, kid: object, algorithm: str) -> Any:
         """The public key of this id for this algorithm. Raises Unauthorized or Unavailable."""
-        if (found := self._known(kid, algorithm)) is None or self._stale():
-            self._refresh()
+        found = self._known(kid, algorithm)
+        if found is None or self._stale():
+            # An issuer that hangs must not hold up those whose key is known.
+            self._refresh(wait=found is None)
             found = self._known(kid, algorithm)
         if self._keys is None:
             raise Unavailable("The public keys of the JWTs cannot be fetched now (JWT_JWKS_URL).")
@@ -153,17 +155,20 @@ class PublicKeys:
     def _stale(self) -> bool:
         return time.monotonic() - self._fetched_at > KEEP_S
 
-    def _refresh(self) -> None:
-        with self._lock:  # whoever waited here finds that it was just tried
+    def _refresh(self, *, wait: bool) -> None:
+        if not self._lock.acquire(blocking=wait):
+            return
+        try:  # whoever waited here finds that it was just tried
             if time.monotonic() - self._tried_at < self._refetch_s:
                 return
             self._tried_at = time.monotonic()
-            try:
-                self._keys = _parsed(self._fetch(self._url))
-                self._fetched_at = time.monotonic()
-            except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
-                # The last keys stay: an issuer that is away signs nobody out.
-                log.warning("jwks_unreachable", error=type(error).__name__)
+            self._keys = _parsed(self._fetch(self._url))
+            self._fetched_at = time.monotonic()
+        except (httpx.HTTPError, ValueError, jwt.PyJWTError) as error:
+            # The last keys stay: an issuer that is away signs nobody out.
+            log.warning("jwks_unreachable", error=type(error).__name__)
+        finally:
+            self._lock.release()
 
 
 def _fetch(url: str) -> Any:

@@ -16,7 +16,7 @@ from api import problems
 from api.arriving import Interrupted, arriving
 from api.bodies import most_bytes
 from api.caller import Caller, Reader, Writer
-from api.replays import OnceOf
+from api.replays import REPLAYED, OnceOf
 from api.shared import Services, ServicesOf
 from api.tus_metadata import about_in, name_in, read_metadata
 from api.tus_page import BYTES, CONTENT, CREATION, HEADERS, OFFSET, SPOKEN, VERSION
@@ -116,7 +116,9 @@ async def begin_upload(
     response = await run_in_threadpool(once, caller.owner_id, [size, about.columns()], act)
     if request.headers.get("content-type") == BYTES:
         upload_id = UUID(response.headers["location"].rpartition("/")[2])
-        now = await _receive(request, caller, services, upload_id, 0)
+        now = await _first_part(
+            request, caller, services, upload_id, again=REPLAYED in response.headers
+        )
         MutableHeaders(raw=response.raw_headers).update(headers_of(now))
     return response
 
@@ -183,6 +185,19 @@ def give_upload_up(caller: Writer, services: ServicesOf, upload_id: UUID) -> Res
     """Remove what has arrived; a video that came of it stays."""
     uploads.terminate(services.db, services.storage, owner_id=caller.owner_id, upload_id=upload_id)
     return Response(status_code=204, headers={"Tus-Resumable": VERSION})
+
+
+async def _first_part(
+    request: Request, caller: Caller, services: Services, upload_id: UUID, *, again: bool
+) -> Upload:
+    """Store the body of a creation; of one that is repeated, only if nothing arrived before."""
+    if again:
+        now = await run_in_threadpool(
+            uploads.get_upload, services.db, owner_id=caller.owner_id, upload_id=upload_id
+        )
+        if now.received:
+            return now
+    return await _receive(request, caller, services, upload_id, 0)
 
 
 async def _receive(

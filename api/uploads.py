@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from api import problems
 from api.arriving import whole
 from api.bodies import most_bytes
 from api.caller import Caller, Writer
-from api.fields import Title, Url
+from api.fields import Title, Url, sound
 from api.multipart import TRANSCRIPT, Form, receive
 from api.replays import Once, OnceOf
 from api.shapes import VideoOut, video_out
@@ -61,6 +61,9 @@ class ImportIn(AboutIn):
     """A video to fetch."""
 
     url: Url = Field(description="http or https, of a public host.")
+    transcript: Annotated[str, AfterValidator(sound)] | None = Field(
+        None, description="The text of a .vtt or .srt file."
+    )
 
 
 class FormIn(AboutIn):
@@ -186,13 +189,18 @@ async def _import(request: Request, caller: Caller, services: Services, once: On
 
 
 def _fetch_later(wanted: ImportIn, caller: Caller, services: Services, once: Once) -> Response:
+    text = (wanted.transcript or "").encode()
+    words = checked_words(text, name="transcript") if text.strip() else None
+
     def act() -> Answer:
         check_url(wanted.url, allow_hosts=allowed_hosts(services.settings))
         video = add_import(
             services.db,
+            services.storage,
             owner_id=caller.owner_id,
             url=wanted.url,
             about=wanted.about(otherwise=title_of_url(wanted.url)),
+            words=words,
             limits=Limits.from_settings(services.settings),
         )
         return _answer(services, video, 202, created=True)

@@ -6,17 +6,19 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import problems
 from api.caller import Admin, Reader
 from api.fields import Url
 from api.paging import Limit, PageToken, read_page, sign_page
+from api.replays import OnceOf
 from api.shapes import PageOut
 from api.shared import ServicesOf
 from scenebook import webhooks
 from scenebook.db.webhooks import Delivery, DeliveryState, Endpoint
+from scenebook.idempotency import Answer
 from scenebook.webhooks import Event
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
@@ -66,6 +68,14 @@ class EndpointWithSecret(EndpointOut):
     secret: str = Field(description="whsec_…; keep it, for it is not shown again.")
 
 
+class EndpointAdded(EndpointOut):
+    """A new endpoint, with the one sight of its secret."""
+
+    secret: str | None = Field(
+        description="whsec_…; keep it, for it is not shown again: in a replay it is null."
+    )
+
+
 class EndpointsOut(BaseModel):
     """All endpoints, oldest first; there are 20 at most."""
 
@@ -94,17 +104,27 @@ class DeliveryPage(BaseModel):
     page: PageOut
 
 
-@router.post("", status_code=201, responses=problems.responses(*USUAL))
-def add_webhook(body: EndpointIn, caller: Admin, services: ServicesOf) -> EndpointWithSecret:
+@router.post(
+    "",
+    status_code=201,
+    response_model=EndpointAdded,
+    responses=problems.responses(*USUAL, 409),
+)
+def add_webhook(body: EndpointIn, caller: Admin, services: ServicesOf, once: OnceOf) -> Response:
     """Add an endpoint. The answer holds its secret, which is not shown again."""
-    added = webhooks.add_endpoint(
-        services.db,
-        services.settings,
-        owner_id=caller.owner_id,
-        url=body.url,
-        events=body.events,
-    )
-    return _with_secret(added)
+
+    def act() -> Answer:
+        added = webhooks.add_endpoint(
+            services.db,
+            services.settings,
+            owner_id=caller.owner_id,
+            url=body.url,
+            events=body.events,
+        )
+        shown = EndpointOut(**_shape(added)).model_dump(mode="json")
+        return Answer(201, shown, shown_once={"secret": added.secret})
+
+    return once(caller.owner_id, body.model_dump(mode="json"), act)
 
 
 @router.get("", responses=problems.responses(*USUAL))

@@ -125,11 +125,7 @@ def take(
         _same_transcript(storage, video, arrived.words)
         return AddedVideo(video, created=False)
     storage.put_file(video.source_key, arrived.path)
-    transcript_key = None
-    if arrived.words is not None:
-        prefix = video_prefix(owner_id=owner_id, video_id=video.id)
-        transcript_key = f"{prefix}/transcript{arrived.words.suffix}"
-        storage.put(transcript_key, arrived.words.content)
+    transcript_key = _put_words(storage, arrived.words, owner_id=owner_id, video_id=video.id)
     with db.transaction(owner_id=owner_id) as tx:
         return start(tx, owner_id=owner_id, video_id=video.id, transcript_key=transcript_key)
 
@@ -167,21 +163,35 @@ def start(
 
 
 def add_import(
-    db: Database, *, owner_id: UUID, url: str, about: About, limits: Limits = NO_LIMITS
+    db: Database,
+    storage: Storage,
+    *,
+    owner_id: UUID,
+    url: str,
+    about: About,
+    words: Words | None = None,
+    limits: Limits = NO_LIMITS,
 ) -> Video:
     """Put a URL on the to-do list. Call `addresses.check_url` first. Raises QuotaExceeded."""
     video_id = uuid4()
-    with db.transaction(owner_id=owner_id) as tx, within(tx, limits, owner_id=owner_id):
-        imports.add(
-            tx,
-            owner_id=owner_id,
-            video_id=video_id,
-            source_key=source_key(owner_id=owner_id, video_id=video_id),
-            source_url=url,
-            **about.columns(),
-        )
-        jobs.enqueue(tx, owner_id=owner_id, video_id=video_id, generation=1, stage=Stage.FETCH)
-        return videos.get(tx, owner_id=owner_id, video_id=video_id)
+    transcript_key = _put_words(storage, words, owner_id=owner_id, video_id=video_id)
+    try:
+        with db.transaction(owner_id=owner_id) as tx, within(tx, limits, owner_id=owner_id):
+            imports.add(
+                tx,
+                owner_id=owner_id,
+                video_id=video_id,
+                source_key=source_key(owner_id=owner_id, video_id=video_id),
+                source_url=url,
+                transcript_key=transcript_key,
+                **about.columns(),
+            )
+            jobs.enqueue(tx, owner_id=owner_id, video_id=video_id, generation=1, stage=Stage.FETCH)
+            return videos.get(tx, owner_id=owner_id, video_id=video_id)
+    except BaseException:
+        if transcript_key is not None:
+            storage.delete(transcript_key)
+        raise
 
 
 def source_key(*, owner_id: UUID, video_id: UUID) -> str:
@@ -212,6 +222,17 @@ def checked_words(content: bytes, *, name: str) -> Words:
     parse_subtitles(content, name=title_of(name))
     is_vtt = content.lstrip(codecs.BOM_UTF8).startswith(b"WEBVTT")
     return Words(content, ".vtt" if is_vtt else ".srt")
+
+
+def _put_words(
+    storage: Storage, words: Words | None, *, owner_id: UUID, video_id: UUID
+) -> str | None:
+    """Store the transcript file of a video, if there is one; its key."""
+    if words is None:
+        return None
+    key = f"{video_prefix(owner_id=owner_id, video_id=video_id)}/transcript{words.suffix}"
+    storage.put(key, words.content)
+    return key
 
 
 def _same_transcript(storage: Storage, video: Video, words: Words | None) -> None:

@@ -35,9 +35,10 @@ class Kept(Protocol):
 class CachedQueryEncoder:
     """A QueryEncoder for any owner, before which vectors are remembered. Threads may share it.
 
-    A vector depends on the space, the kind of query and its content, and on no owner, so all owners
-    share the vectors. A key holds a SHA-256 of these and can be read by nobody. Of equal queries at
-    the same time one is encoded, and the others take its vector or its error.
+    A vector depends on the space, the kind of query and its content. Each owner has vectors of its
+    own all the same: an answer that comes at once would tell that another owner asked it before. A
+    key holds a SHA-256 of all this and can be read by nobody. Of an owner's equal queries at the
+    same time one is encoded, and the others take its vector or its error.
 
     size: vectors kept in this process, within MOST_BYTES; 0 keeps none, in Redis neither. ttl_s:
     how long one stays in Redis. Vectors are float32, of norm 1, and cannot be written to.
@@ -63,15 +64,17 @@ class CachedQueryEncoder:
         """The vector of a text; the owner is who pays, if it has to be encoded by a paid model."""
         return self._vector(
             stored,
-            _key(stored, "text", text.encode("utf-8", "surrogatepass")),
+            _key(stored, "text", text.encode("utf-8", "surrogatepass"), owner_id),
             lambda: self._encoder.encode_text(stored, text, owner_id=owner_id),
         )
 
-    def encode_image(self, stored: StoredSpace, image: bytes) -> Vector:
+    def encode_image(
+        self, stored: StoredSpace, image: bytes, *, owner_id: UUID | None = None
+    ) -> Vector:
         """The vector of an encoded picture."""
         return self._vector(
             stored,
-            _key(stored, "image", image),
+            _key(stored, "image", image, owner_id),
             lambda: self._encoder.encode_image(stored, image),
         )
 
@@ -123,10 +126,10 @@ class CachedQueryEncoder:
                 self._bytes -= oldest.nbytes
 
 
-def _key(stored: StoredSpace, kind: str, content: bytes) -> str:
+def _key(stored: StoredSpace, kind: str, content: bytes, owner_id: UUID | None) -> str:
     digest = hashlib.sha256(content).hexdigest()
     it = stored.space
-    named = [stored.id, it.channel, it.model, it.weights, it.revision, it.dimensions]
+    named = [str(owner_id), stored.id, it.channel, it.model, it.weights, it.revision, it.dimensions]
     whole = json.dumps([*named, kind, digest])
     return f"scenebook:query:{hashlib.sha256(whole.encode()).hexdigest()}"
 

@@ -77,7 +77,9 @@ class EncoderOfAll(Protocol):
         self, stored: StoredSpace, text: str, *, owner_id: UUID | None = None
     ) -> Vector: ...
 
-    def encode_image(self, stored: StoredSpace, image: bytes) -> Vector: ...
+    def encode_image(
+        self, stored: StoredSpace, image: bytes, *, owner_id: UUID | None = None
+    ) -> Vector: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class OwnersQueries:
 
     def encode_image(self, stored: StoredSpace, image: bytes) -> Vector:
         """As QueryEncoder.encode_image."""
-        return self.encoder.encode_image(stored, image)
+        return self.encoder.encode_image(stored, image, owner_id=self.owner_id)
 
 
 class QueryEncoders:
@@ -140,7 +142,9 @@ class QueryEncoders:
         deadline = self._deadline()
         return self._models_of(stored, deadline).encode_text(stored, text, paid, deadline)
 
-    def encode_image(self, stored: StoredSpace, image: bytes) -> Vector:
+    def encode_image(
+        self, stored: StoredSpace, image: bytes, *, owner_id: UUID | None = None
+    ) -> Vector:
         """The vector of an encoded picture in a space of visual_clip, of norm 1."""
         deadline = self._deadline()
         return self._models_of(stored, deadline).encode_image(stored, image, deadline)

@@ -61,7 +61,8 @@ class SearchLog:
     def _run(self) -> None:
         while not self._stop.wait(self._pause_s):
             self._write()
-        self._write()
+        while not self._waiting.empty():
+            self._write()
 
     def _write(self) -> None:
         rows: dict[UUID, list[Searched]] = defaultdict(list)
@@ -78,8 +79,14 @@ class SearchLog:
                             "rows": to_json([_row(one) for one in searches]),
                         },
                     )
-            except ScenebookError as error:
-                log.warning("searches_not_logged", searches=len(searches), error=str(error))
+            except Exception as error:  # a door: one owner's rows must not end everybody's log
+                unforeseen = not isinstance(error, ScenebookError)
+                log.warning(
+                    "searches_not_logged",
+                    searches=len(searches),
+                    error=str(error),
+                    exc_info=unforeseen,
+                )
 
 
 def _row(one: Searched) -> dict[str, Any]:

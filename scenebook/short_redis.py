@@ -20,7 +20,8 @@ T = TypeVar("T")
 
 TIMEOUT_S = 0.05
 REST_S = 5.0
-CONNECTIONS = 16
+# More than there are threads: who gets no connection fails, and Redis would count as away.
+CONNECTIONS = 256
 
 
 class ShortRedis:

@@ -9,8 +9,11 @@ import hmac
 import json
 import os
 import secrets
+import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from scenebook.errors import ConfigurationError, Expired, InvalidInput
@@ -68,12 +71,27 @@ def secret_of(settings: Settings) -> bytes:
         return secret
     path = settings.scenebook_data_dir / SECRET_FILE
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not path.exists():
+        _make_secret(path)
+    secret = path.read_bytes()
+    if len(secret) < SHORTEST_SECRET:
+        raise ConfigurationError(
+            f"{path} holds no secret. Remove it, and a new one is made; or set "
+            "SCENEBOOK_SECRET_KEY."
+        )
+    return secret
+
+
+def _make_secret(path: Path) -> None:
+    """A file with a new secret, whole when it appears: half of one, or none, could be guessed."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
-        with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+        with open(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
-    except FileExistsError:
-        pass
-    return path.read_bytes()
+        with suppress(FileExistsError):  # another process was first: its secret is everybody's
+            os.link(name, path)
+    finally:
+        os.unlink(name)
 
 
 def _encode(content: bytes) -> str:

@@ -12,9 +12,9 @@ from scenebook.errors import Unavailable
 
 T = TypeVar("T")
 
-# A request that waits holds one of the API's 40 threads; the others are for requests that need no
-# model.
-MOST_WAITING = 24
+# A request that waits holds one of the API's 16 threads (API_THREADS); the others are for requests
+# that need no model.
+MOST_WAITING = 8
 BUSY = "The model is busy, or still loading. Try again in a moment."
 
 

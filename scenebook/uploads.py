@@ -14,7 +14,7 @@ import structlog
 from scenebook.db import uploads
 from scenebook.db.engine import Database
 from scenebook.db.uploads import Upload
-from scenebook.errors import Conflict, Expired, InvalidInput, ScenebookError, TooLarge
+from scenebook.errors import Conflict, Expired, InvalidInput, NotFound, ScenebookError, TooLarge
 from scenebook.incoming import About, AddedVideo, claim_bytes, source_key, start
 from scenebook.model import VideoStatus
 from scenebook.quotas import NO_LIMITS, Limits, within
@@ -145,7 +145,11 @@ def finish(
         content_hash = storage.join(_parts(storage, found, prefix), key)
     except FileNotFoundError:  # another request may have finished, and removed the parts
         return _finished(db, owner_id=owner_id, upload_id=upload_id)
-    added = _as_video(db, storage, found, content_hash, limits)
+    try:
+        added = _as_video(db, storage, found, content_hash, limits)
+    except NotFound:  # it was given up meanwhile, and nobody else knows of the joined bytes
+        storage.delete(key)
+        raise
     if added.video.id != upload_id:
         storage.delete(key)
     storage.delete_prefix(prefix)

@@ -101,6 +101,7 @@ FUNCTIONS: Mapping[str, Row] = {
             "scene_id": a.scene_id, "configuration": "simple", "query": "ham", "words": ["ham"],
         }
     ],
+    "scenebook.matched_lines": lambda a, own: [{"scene_ids": [a.scene_id], "query_text": TEXT}],
     "scenebook.nearest_in_space": lambda a, own: [
         {
             "space": 1, "query_embeddings": [direction("visual_clip")], "match_threshold": -1,
@@ -110,6 +111,13 @@ FUNCTIONS: Mapping[str, Row] = {
     ],
     "scenebook.own_index_rows": lambda a, own: [{"space": 1}],
     "scenebook.queries_by_language": lambda a, own: [{"query_text": TEXT}],
+    "scenebook.scenes_by_words": lambda a, own: [
+        {
+            "query_text": TEXT, "match_count": 20, "filter_video_id": a.video_id,
+            "match_offset": 0, "filter_scene_ids": [a.scene_id], "after_text_rank": None,
+            "after_scene_id": None, "as_of": None,
+        }
+    ],
     "scenebook.scenes_nearest": lambda a, own: [
         {
             "channel": "visual_clip", "query_embedding": direction("visual_clip"),

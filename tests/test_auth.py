@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 from uuid import UUID
 
@@ -203,6 +204,30 @@ def test_an_issuer_that_is_away_signs_nobody_out(issuer: Issuer) -> None:
     assert keys.find("ec", "ES256") is known
     with pytest.raises(Unavailable):
         PublicKeys(issuer.url).find("ec", "ES256")
+
+
+def test_an_issuer_that_hangs_holds_up_nobody_whose_key_is_known(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, go_on = Event(), Event()
+
+    def fetch(_url: str) -> Any:
+        if known is not None:
+            asked.set()
+            go_on.wait(10)
+        return {"keys": issuer.keys}
+
+    known = None
+    keys = PublicKeys("made up", fetch=fetch, refetch_s=0)
+    known = keys.find("ec", "ES256")
+    monkeypatch.setattr("api.tokens.KEEP_S", -1)  # every key is old at once
+    hanging = Thread(target=keys.find, args=("ec", "ES256"))
+    hanging.start()
+    assert asked.wait(10)
+    assert keys.find("ec", "ES256") is known
+    assert hanging.is_alive()
+    go_on.set()
+    hanging.join()
 
 
 def test_a_shared_secret_among_the_public_keys_is_ignored(issuer: Issuer) -> None:

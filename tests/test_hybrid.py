@@ -120,6 +120,9 @@ def test_the_weights_decide_and_only_their_ratio_counts(
     assert ids(seen) != ids(said)
     scaled = hybrid(database_url, **BOTH, weights='{"visual_clip": 900, "transcript": 100}')
     assert scaled == seen
+    # The smallest number there is, and one beside which it is nothing.
+    tiny = hybrid(database_url, **BOTH, weights='{"visual_clip": 5e-324, "transcript": 1000000}')
+    assert ids(tiny)[0] == scenes[1]
 
 
 def test_a_channel_without_a_part_of_the_query_gives_its_weight_to_the_others(

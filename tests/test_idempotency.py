@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -13,6 +14,7 @@ from starlette.testclient import TestClient
 from scenebook.db.engine import Database, Role
 from scenebook.errors import Conflict, InvalidInput, Unavailable
 from scenebook.idempotency import Answer, once
+from tests.serving import headers_of
 from tests.test_uploads import upload
 
 
@@ -76,6 +78,47 @@ def test_fifty_at_once_are_one_video(api: TestClient, alice: UUID, database_url:
             assert one.json()["code"] == "request_in_progress"
             assert int(one.headers["retry-after"]) > 0
     assert count(database_url) == 1
+
+
+def test_an_import_is_begun_once(
+    api: TestClient, alice: UUID, bob: UUID, database_url: str
+) -> None:
+    def asked(owner: UUID, name: str) -> Any:
+        body = {"url": f"https://93.184.215.14/{name}.mp4"}
+        headers = headers_of(owner) | {"Idempotency-Key": "import"}
+        return api.post("/v1/videos", json=body, headers=headers)
+
+    first, again = (asked(alice, "film") for _ in range(2))
+    assert (first.status_code, again.status_code) == (202, 202)
+    assert again.json() == first.json()
+    assert asked(alice, "another").json()["code"] == "idempotency_key_reused"
+    assert asked(bob, "film").json()["id"] != first.json()["id"]
+    assert count(database_url) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "other"),
+    [
+        ("/v1/keys", {"name": "a key", "scopes": ["write", "read"]}, {"name": "another"}),
+        ("/v1/webhooks", {"url": "https://93.184.215.14/hooks"}, {"events": ["video.ready"]}),
+    ],
+)
+def test_what_has_a_secret_is_made_once_and_the_secret_shown_once(
+    api: TestClient, alice: UUID, bob: UUID, path: str, body: dict[str, Any], other: dict[str, Any]
+) -> None:
+    def asked(owner: UUID, **change: object) -> Any:
+        headers = headers_of(owner) | {"Idempotency-Key": "made"}
+        return api.post(path, json=body | change, headers=headers)
+
+    first, again = (asked(alice) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.json()["secret"]
+    assert again.json() == first.json() | {"secret": None}
+    assert again.headers["idempotency-replayed"] == "true"
+    assert asked(alice, **other).json()["code"] == "idempotency_key_reused"
+    assert asked(bob).json()["secret"] not in {None, first.json()["secret"]}
+    (rows,) = api.get(path, headers=headers_of(alice)).json().values()
+    assert len(rows) == 1
 
 
 @pytest.mark.parametrize("key", ["", "x" * 201])

@@ -14,11 +14,13 @@ from starlette.testclient import TestClient
 
 from scenebook.model import SETTLED, Stage, Video, VideoStatus
 from scenebook.settings import Settings
+from scenebook.storage import Storage
 from scenebook.videos import get_video, retry_video
 from tests.pipelines import Pipeline
 from tests.serving import api_in_process, headers_of
 from tests.test_uploads import upload
 
+VTT = "WEBVTT\n\n00:00.000 --> 00:01.000\nGood morning\n"
 FILM = (Path(__file__).parent / "media" / "edge" / "rotate_90.mov").read_bytes()
 
 
@@ -85,6 +87,31 @@ def test_an_import_becomes_a_video_like_an_upload(
     assert video.metadata["own"] == {"from": "the web"}
     assert upload(api, alice, FILM).json()["id"] == body["id"]
     assert upload(api, bob, FILM).status_code == 201
+
+
+def test_a_transcript_comes_with_an_import(
+    api: TestClient, pipeline: Pipeline, alice: UUID, films: str
+) -> None:
+    answer = ask(api, alice, films, transcript=VTT)
+    video = worked(pipeline, alice, answer)
+    assert pipeline.tools.storage.get(str(video.transcript_key)) == VTT.encode()
+    url = f"{answer.headers['location']}/transcript"
+    (line,) = api.get(url, headers=headers_of(alice)).json()["utterances"]
+    assert line["text"] == "Good morning"
+
+
+@pytest.mark.parametrize(
+    ("words", "before", "refused"),
+    [("no subtitles", 0, 422), ("a\0b", 0, 422), (VTT, 1, 429)],
+)
+def test_a_transcript_of_an_import_that_is_refused_is_not_stored(
+    settings: Settings, alice: UUID, films: str, words: str, before: int, refused: int
+) -> None:
+    with api_in_process(settings.model_copy(update={"owner_max_videos": 1})) as api:
+        for _ in range(before):
+            assert ask(api, alice, films).status_code == 202
+        assert ask(api, alice, films, transcript=words).status_code == refused
+    assert Storage(settings.storage).list_prefix(str(alice)) == {}
 
 
 def test_an_import_of_known_bytes_fails_and_names_the_video_of_the_same_owner(

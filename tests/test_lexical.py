@@ -380,6 +380,7 @@ def refused(url: str, call: str, **values: Any) -> None:
 
 
 ODD = st.text(alphabet="fish é&|!():*'\"\\-<>%_@./0\x00\ud800\ue000🐟or ", max_size=40)
+ODD |= st.text('--!"(< ', min_size=40, max_size=99)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID, uuid4
@@ -15,12 +15,14 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
+from scenebook.errors import Unavailable
 from scenebook.model import Scene, SearchChannel
 from scenebook.videos import scenes_of
 from tests.conftest import ALICE, BOB
 from tests.indexed import FAKE_CLIP, SUBTITLES, VIDEO
 from tests.pipelines import a_pipeline, settings_for
 from tests.postgres import Server
+from tests.rows import a_scene, a_video
 from tests.serving import api_in_process, headers_of, with_tokens
 
 CLIP = ["visual_clip"]
@@ -98,6 +100,8 @@ def test_an_answer_says_what_was_found_why_and_in_how_much(library: Library) -> 
     shown = {marked[place["start"] : place["end"]] for place in hit["transcript"]["highlights"]}
     assert word.lower() in {one.lower() for one in shown}
     assert library.api.get(hit["keyframe_url"]).headers["content-type"] == "image/jpeg"
+    nearest = min(scene.keyframes, key=lambda one: (abs(one.at_ms - hit["matched_ms"]), one.rank))
+    assert str(nearest.id) in hit["keyframe_url"]
     total = len(library.scenes[ALICE])
     assert answer["pool"] == {"videos": 1, "unsettled": 0, "scenes": total}
     assert answer["coverage"]["visual_clip"] == total
@@ -244,6 +248,25 @@ def test_the_quick_searches_answer_a_get(library: Library) -> None:
     assert len(texts.json()["data"]) <= 3
 
 
+def test_where_no_picture_was_embedded_the_mode_is_answered_in_words_and_says_so(
+    api: TestClient, alice: UUID, bob: UUID, database_url: str
+) -> None:
+    with psycopg.connect(database_url) as connection:
+        for owner in (alice, bob):
+            video = a_video(connection, owner=owner)
+            a_scene(connection, owner=owner, video=video, transcript="Drilling a hole.")
+
+    def asked(line: str) -> tuple[int, list[str]]:
+        answer = api.get(line, headers=headers_of(alice)).json()
+        return len(answer["data"]), [one["channel"] for one in answer["degraded"]]
+
+    assert asked("/search/quick?q=drilling&limit=10") == (1, [])
+    for line in ("mode=balanced", "mode=balanced&limit=10", "mode=vision_heavy&limit=10"):
+        assert asked(f"/search/multimodal/quick?q=drilling&{line}") == (1, ["visual_clip"])
+    # What was to be seen is not made up for by words.
+    assert asked("/search/multimodal/quick?q=drilling&mode=visual_only") == (0, ["visual_clip"])
+
+
 def test_a_typing_error_is_answered_and_said(library: Library) -> None:
     word = words_of(said(library))
     wrong = word[:2] + word[3:]
@@ -298,6 +321,45 @@ def test_a_channel_that_cannot_answer_is_named_and_the_others_answer(library: Li
     assert {one["channel"] for hit in answer["data"] for one in hit["reasons"]} == {
         SearchChannel.LEXICAL
     }
+
+
+class Alphabet:
+    """A cross-encoder that likes what comes late in the alphabet, until it is broken."""
+
+    def __init__(self) -> None:
+        self.broken = False
+
+    def rank(self, _query: str, texts: Sequence[str]) -> list[float]:
+        if self.broken:
+            raise Unavailable("The cross-encoder is busy.")
+        return [float(ord(text[0].lower())) for text in texts]
+
+
+def test_a_cross_encoder_orders_the_best_hits_and_without_it_the_order_is_the_usual(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Alphabet()
+    services = library.api.app.state.services  # type: ignore[attr-defined]
+    monkeypatch.setattr(services, "reranker", model)
+    asked: dict[str, Any] = {"text": words_of(said(library)), "threshold": -1}
+    usual = library.ask(**asked)
+    ranked = library.ask(**asked, rerank=True)
+    assert ranked["degraded"] == []
+    assert "rerank" in ranked["timing_ms"]["channels"]
+    assert set(scene_ids(ranked)) == set(scene_ids(usual))
+    relevance = [hit["relevance"] for hit in ranked["data"] if hit["relevance"] is not None]
+    assert relevance == sorted(relevance, reverse=True)
+    assert len(set(relevance)) > 1
+    # Pages follow the new order.
+    first = library.ask(**asked, rerank=True, limit=2)
+    token = first["page"]["next_token"]
+    second = library.ask(**asked, rerank=True, limit=2, page_token=token)
+    assert scene_ids(first) + scene_ids(second) == scene_ids(ranked)[:4]
+    model.broken = True
+    broken = library.ask(**asked, rerank=True)
+    assert [one["channel"] for one in broken["degraded"]] == ["rerank"]
+    assert scene_ids(broken) == scene_ids(usual)
+    assert {hit["relevance"] for hit in broken["data"]} == {None}
 
 
 def test_searches_are_logged_without_what_was_looked_for(library: Library) -> None:

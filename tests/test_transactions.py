@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from scenebook.db.engine import POOL_TIMEOUT_S, Database, Role
-from scenebook.errors import Unavailable
+from scenebook.db.engine import POOL_TIMEOUT_S, STATEMENT_TIMEOUT_S, Database, Role
+from scenebook.errors import OutOfReach, Unavailable
 
 WHO = text(
     "select current_user as role, auth.uid() as owner,"
@@ -69,3 +69,22 @@ def test_when_every_connection_is_in_use_the_answer_comes_soon(
     ):
         pass
     assert time.monotonic() - began < POOL_TIMEOUT_S[Role.WORKER]
+
+
+def test_a_statement_that_takes_too_long_is_ended_and_says_so(
+    single: Database, alice: UUID
+) -> None:
+    with single.transaction(owner_id=alice) as tx:
+        limit = tx.execute(text("show statement_timeout")).scalar_one()
+    assert limit == f"{STATEMENT_TIMEOUT_S[Role.API]}s"
+
+    def linger() -> None:
+        with single.transaction(owner_id=alice) as tx:
+            tx.execute(text("set local statement_timeout = '50ms'"))
+            tx.execute(text("select pg_sleep(10)"))
+
+    with pytest.raises(Unavailable, match="took longer") as ended:
+        linger()
+    assert not isinstance(ended.value, OutOfReach)
+    with single.transaction(owner_id=alice) as tx:
+        assert tx.execute(WHO).one().owner == alice

@@ -268,6 +268,16 @@ def test_the_creation_can_be_repeated_with_an_idempotency_key(api: TestClient, a
     assert again.headers["idempotency-replayed"] == "true"
 
 
+def test_a_creation_with_bytes_that_is_repeated_says_where_to_go_on(
+    api: TestClient, alice: UUID
+) -> None:
+    headers = headers_of(alice) | TUS | BYTES | {"Upload-Length": "10", "Idempotency-Key": "k"}
+    first, again = (api.post("/v1/uploads", content=b"01234", headers=headers) for _ in range(2))
+    assert (again.status_code, again.headers["upload-offset"]) == (201, "5")
+    assert first.headers["location"] == again.headers["location"]
+    assert patch(api, alice, again.headers["location"], 5, b"56789").status_code == 204
+
+
 def test_the_service_says_what_it_speaks(api: TestClient, alice: UUID) -> None:
     options = api.options("/v1/uploads", headers=headers_of(alice))
     assert options.status_code == 204

@@ -8,7 +8,7 @@ set plan_cache_mode = 'force_custom_plan'
 as $$
 declare
     -- More than 32 hyphens without a word between them are an error; three say nothing already.
-    typed constant text := pg_catalog.regexp_replace(query_text, '-([\s!&|()"]*-){2,}', ' ', 'g');
+    typed constant text := pg_catalog.regexp_replace(query_text, '-([\s!&|()<"]*-){2,}', ' ', 'g');
     corrections jsonb;
     spoken record;
     corrected record;

@@ -11,7 +11,7 @@ create or replace function scenebook.scenes_by_words(
     after_scene_id uuid,               -- before ended with
     as_of timestamptz          -- leave out scenes that came later
 )
-returns table (scene_id uuid, text_rank double precision)
+returns table (scene_id uuid, text_rank double precision, exact boolean)
 language plpgsql stable security invoker parallel safe rows 20
 set search_path = ''
 set plan_cache_mode = 'force_custom_plan'
@@ -22,6 +22,8 @@ declare
     problem text;
     remedy text;
     asked record;
+    most constant integer := 10000;         -- words of so many scenes tell few of them apart
+    all_ranked boolean := true;
     ids uuid[];
     ranks double precision[];
 begin
@@ -66,11 +68,12 @@ begin
               and (filter_scene_ids is null or s.id = any (filter_scene_ids))
               and (as_of is null or s.created_at <= as_of)
             order by s.id
-            limit 10000                     -- words of so many scenes tell few of them apart
+            limit most
         ) as f;
+        all_ranked := all_ranked and coalesce(pg_catalog.cardinality(ids), 0) < most;
     end loop;
     return query
-    select r.id, r.text_rank
+    select r.id, r.text_rank, all_ranked
     from unnest(ids, ranks) as r (id, text_rank)
     where after_scene_id is null
        or r.text_rank < after_text_rank

@@ -87,7 +87,7 @@ begin
                 array_agg(t.text_rank order by t.text_rank desc, t.scene_id) as text_ranks,
                 null::double precision[] as similarities,
                 array_agg(null::bigint) as times,       -- looked up for the page alone
-                true as exact
+                coalesce(bool_and(t.exact), true) as exact
             into one
             from scenebook.scenes_by_words(
                 query_text => query_text,

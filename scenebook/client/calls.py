@@ -104,12 +104,22 @@ class Calls:
         url: str,
         *,
         title: str | None = None,
+        transcript: str | None = None,
         language: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
     ) -> Steps[AddedVideo]:
-        """Add a video that the service fetches from a URL."""
-        body = {"url": url, "title": title, "language": language, "metadata": metadata}
+        """Add a video that the service fetches from a URL.
+
+        transcript: the text of a .vtt or .srt file.
+        """
+        body = {
+            "url": url,
+            "title": title,
+            "transcript": transcript,
+            "language": language,
+            "metadata": metadata,
+        }
         key = idempotency_key or uploading.new_key()
         ask = Ask("POST", path("videos"), body=bodies.of_given(body), headers={KEY: key})
         return (yield from sent(ask)).read(AddedVideo)

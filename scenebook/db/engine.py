@@ -12,7 +12,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import LockNotAvailable, QueryCanceled
 from sqlalchemy import Connection, TextClause, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
@@ -140,6 +140,11 @@ class Database:
             if isinstance(cause, LockNotAvailable):
                 raise Unavailable(
                     "Another operation on the same video has not finished. Try again in a moment."
+                ) from error
+            if isinstance(cause, QueryCanceled):
+                raise Unavailable(
+                    f"Postgres took longer than the {STATEMENT_TIMEOUT_S[self.role]} s that a "
+                    "statement may. Ask for less at once, or try again in a moment."
                 ) from error
             raise OutOfReach(
                 f"Postgres did not answer ({type(cause).__name__}). Check DATABASE_URL and that "

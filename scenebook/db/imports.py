@@ -19,6 +19,7 @@ def add(
     title: str,
     source_key: str,
     source_url: str,
+    transcript_key: str | None,
     language: str | None,
     metadata: dict[str, Any],
 ) -> None:
@@ -32,6 +33,7 @@ def add(
             "title": title,
             "source_key": source_key,
             "source_url": source_url,
+            "transcript_key": transcript_key,
             "language": language,
             "metadata": to_json(metadata),
         },

@@ -28,8 +28,9 @@ class PaidCallsOf:
         return None if row is None else dict(row.response)
 
     def put(self, key: str, value: dict[str, Any], *, kind: PaidKind) -> None:
-        """Store an answer; the first one stays."""
+        """Store an answer; the first one stays. Who only searches may have no row yet."""
         with self._db.transaction(owner_id=self._owner_id) as tx:
+            tx.execute(statement("videos/add_owner"), {"owner_id": self._owner_id})
             tx.execute(
                 statement("paid_calls/put"),
                 {

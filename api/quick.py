@@ -8,9 +8,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from api import found
+from api.asked import FiltersIn, SearchIn
 from api.caller import Reader
 from api.fields import Text
-from api.search import STATUSES, FiltersIn, SearchIn, answer
+from api.search import STATUSES, answer
 from api.shared import ServicesOf
 from scenebook.queries import MAX_QUERY_LENGTH, TEXT_CHANNELS, Mode
 

@@ -13,84 +13,33 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, File, Form, Query, UploadFile
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from api import found, problems
+from api.asked import FiltersIn, SearchIn
 from api.bodies import most_bytes
 from api.caller import Reader
-from api.fields import Text
 from api.paging import read_page, sign_page
 from api.shared import Services, ServicesOf
 from scenebook import metrics, queries, search, similar
-from scenebook.errors import InvalidInput, InvalidQuery, TooLarge
+from scenebook.errors import (
+    ConfigurationError,
+    InvalidInput,
+    InvalidQuery,
+    ModelUnavailable,
+    OutOfReach,
+    ScenebookError,
+    TooLarge,
+)
 from scenebook.hits import SearchAnswer
 from scenebook.model import Channel, SearchChannel
-from scenebook.queries import GroupBy, Grouping, Mode, Position
+from scenebook.queries import Grouping, Position
 from scenebook.search_log import Searched
 
 router = APIRouter(tags=["search"])
 
+NO_MODEL = "Its model cannot be asked now. Search again in a moment."
 STATUSES = problems.responses(400, 401, 403, 404, 410, 413, 422, 429, 500, 503, 504)
-Ms = Annotated[int, Field(ge=0, le=10**12)]
-Weight = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
-Threshold = Annotated[float, Field(ge=-1, le=1, allow_inf_nan=False)]
-
-
-class FiltersIn(BaseModel):
-    """Which scenes may be found."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    video_ids: Annotated[list[UUID], Field(max_length=200)] | None = None
-    tags: Annotated[list[Text], Field(max_length=50)] | None = Field(
-        default=None, description="A scene has all of them."
-    )
-    from_ms: Ms | None = Field(default=None, description="A scene overlaps this part of its video.")
-    to_ms: Ms | None = None
-    min_duration_ms: Ms | None = Field(default=None, description="Of the scene.")
-    max_duration_ms: Ms | None = None
-    has_speech: bool | None = None
-
-
-class SearchIn(BaseModel):
-    """What to look for: a text, a picture or a scene, or a text with one of the two."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    text: Annotated[Text, Field(max_length=queries.MAX_QUERY_LENGTH)] | None = Field(
-        default=None,
-        description='Words; `"a phrase"`, `or` and `-without` count in the channel `lexical`.',
-    )
-    image: str | None = Field(
-        default=None, description="A picture in base64: JPEG, PNG, WebP, GIF or BMP."
-    )
-    scene_id: UUID | None = Field(
-        default=None, description="Scenes like this one; it is left out itself."
-    )
-    text_weight: Weight = Field(default=0.5, description="Of the text, where both are compared.")
-    image_weight: Weight = Field(default=0.5, description="Of the picture or scene.")
-    channels: Annotated[list[SearchChannel], Field(min_length=1)] | None = Field(
-        default=None,
-        description="What is asked. Default: every channel that has something; with a mode that is "
-        "named, visual_clip in any case.",
-    )
-    mode: Mode = "balanced"
-    weights: dict[SearchChannel, Weight] | None = Field(
-        default=None, description="Of channels; they win over the mode, and those not named have 0."
-    )
-    threshold: Threshold | None = Field(
-        default=None,
-        description="Least cosine similarity. Default: what suits the channel and the query.",
-    )
-    filters: FiltersIn = Field(default_factory=lambda: FiltersIn())
-    group_by: GroupBy = Field(
-        default="scene", description="A `moment` is adjacent scenes put together."
-    )
-    max_per_video: Annotated[int, Field(ge=1, le=100)] | None = None
-    rerank: bool = Field(default=False, description="Let the cross-encoder order the best hits.")
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
-    page_token: Annotated[str, Field(max_length=2000)] | None = None
-
 
 @router.post("/v1/search", responses=STATUSES)
 def search_scenes(body: SearchIn, caller: Reader, services: ServicesOf) -> found.SearchOut:
@@ -187,6 +136,7 @@ def answer(
         after=None if place is None else _position(place),
         reranker=services.reranker if body.rerank else None,
         rerank_candidates=services.settings.rerank_candidates,
+        explain=_explained,
     )
     next_token = None
     if got.next is not None:
@@ -199,6 +149,12 @@ def answer(
         )
     applied = _applied(body, channels, weights)
     return _out(services, got, applied, began, owner_id=owner_id, next_token=next_token)
+
+
+def _explained(error: ScenebookError) -> str:
+    """What an owner is told; where models lie and how to mend them is in the log."""
+    operators = isinstance(error, ModelUnavailable | OutOfReach | ConfigurationError)
+    return NO_MODEL if operators else str(error)
 
 
 def _suitable(services: Services, query: search.Query, *, seen: bool) -> list[SearchChannel]:

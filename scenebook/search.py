@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
@@ -62,6 +62,7 @@ class Wanted:
     grouping: Grouping
     after: Position | None
     reranker: Reranker | None
+    explain: Callable[[ScenebookError], str]
 
     @property
     def vector_channels(self) -> list[Channel]:
@@ -104,6 +105,7 @@ def search(
     after: Position | None = None,
     reranker: Reranker | None = None,
     rerank_candidates: int = 50,
+    explain: Callable[[ScenebookError], str] = str,
 ) -> SearchAnswer:
     """The owner's scenes that answer a query, best first, in the active space of each channel.
 
@@ -111,8 +113,8 @@ def search(
     alone. What cannot answer is named in `degraded`; the rest still does. threshold: least cosine
     similarity in every vector channel; None: what suits the space and the kind of query. weights:
     of the channels in the fusion, 0 for those not named; None: all alike. after: the `next` of the
-    page before, with the same query. Raises InvalidQuery, and NotFound for a scene that is not
-    there.
+    page before, with the same query. explain: what `degraded` says of an error. Raises
+    InvalidQuery, and NotFound for a scene that is not there.
     """
     asked = tuple(dict.fromkeys(SearchChannel(one) for one in channels))
     named = {SearchChannel(name): one for name, one in (weights or {}).items()}
@@ -128,6 +130,7 @@ def search(
         grouping=grouping or Grouping(),
         after=after,
         reranker=reranker,
+        explain=explain,
     )
     if not any(wanted.weights.values()):
         raise InvalidQuery("Every channel that is asked has the weight 0. Give one a larger one.")
@@ -206,8 +209,8 @@ def _encode(
         except InvalidQuery:
             raise
         except ScenebookError as error:
-            findings.degraded[channel] = str(error)
-            log.warning("search_degraded", channel=channel, code=error.code)
+            findings.degraded[channel] = wanted.explain(error)
+            log.warning("search_degraded", channel=channel, code=error.code, error=str(error))
         findings.timing_ms[channel]["encode"] = _ms_since(began)
 
 
@@ -259,8 +262,8 @@ def _reranked(
     try:
         found = rerank(reranker, wanted.query.text or "", [hit.text for hit in read])
     except ScenebookError as error:
-        findings.degraded["rerank"] = str(error)
-        log.warning("search_degraded", channel="rerank", code=error.code)
+        findings.degraded["rerank"] = wanted.explain(error)
+        log.warning("search_degraded", channel="rerank", code=error.code, error=str(error))
         return fused, {}
     finally:
         findings.timing_ms["rerank"]["search"] = _ms_since(began)

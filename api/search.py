@@ -41,6 +41,7 @@ router = APIRouter(tags=["search"])
 NO_MODEL = "Its model cannot be asked now. Search again in a moment."
 STATUSES = problems.responses(400, 401, 403, 404, 410, 413, 422, 429, 500, 503, 504)
 
+
 @router.post("/v1/search", responses=STATUSES)
 def search_scenes(body: SearchIn, caller: Reader, services: ServicesOf) -> found.SearchOut:
     """Scenes that answer a text, a picture or a scene, best first."""

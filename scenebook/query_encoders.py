@@ -239,6 +239,7 @@ class _Configuration:
         self._encoders.close()
         if self._remote is not None:
             self._remote.close()
+        self._turns.join()
 
 
 class _NothingKept:

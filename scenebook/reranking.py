@@ -86,6 +86,7 @@ class CrossEncoderReranker:
         """End the child; who still waits gets Unavailable."""
         self._turns.close()
         self._inference.close()
+        self._turns.join()
 
     def _scores(self, query: str, texts: list[str], deadline: float) -> list[float]:
         self._inference.load("rerank")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import CancelledError, ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from typing import Any, TypeVar
 
 from scenebook.errors import Unavailable
 
@@ -15,6 +15,7 @@ T = TypeVar("T")
 # A request that waits holds one of the API's 16 threads (API_THREADS); the others are for requests
 # that need no model.
 MOST_WAITING = 8
+JOIN_S = 5.0
 BUSY = "The model is busy, or still loading. Try again in a moment."
 
 
@@ -31,6 +32,7 @@ class Turns:
         self._places = threading.Semaphore(MOST_WAITING)
         # Taken by who asks and given back when the work is done: nothing piles up in the pool.
         self._turn = threading.Lock()
+        self._begun: Future[Any] | None = None
 
     def do(self, work: Callable[[], T], *, within_s: float | None) -> T:
         """The result of the work, or what it raises; within_s: of waiting in all, None: any."""
@@ -46,6 +48,10 @@ class Turns:
         """Begin nothing more; what has begun is not waited for."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
+    def join(self) -> None:
+        """Wait, for a while, until what has begun is done; whoever works for it was ended before."""
+        wait([begun for begun in (self._begun,) if begun is not None], timeout=JOIN_S)
+
     def _do(self, work: Callable[[], T], deadline: float | None) -> T:
         if not self._turn.acquire(timeout=-1 if deadline is None else _left_s(deadline)):
             raise _busy()
@@ -54,6 +60,7 @@ class Turns:
         except RuntimeError:  # it was closed
             self._turn.release()
             raise _busy() from None
+        self._begun = begun
         begun.add_done_callback(lambda _: self._turn.release())
         try:
             return begun.result(None if deadline is None else _left_s(deadline))

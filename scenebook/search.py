@@ -14,15 +14,16 @@ from sqlalchemy import Connection
 from scenebook.asking import QueryEncoder, Thresholds, Vector, encoded, thresholds_of
 from scenebook.coverage import unseen
 from scenebook.db import hybrid, spaces, words
-from scenebook.db.engine import Database
+from scenebook.db.engine import TOOK_TOO_LONG, Database
 from scenebook.db.hybrid import Asked, Filters, Fused
 from scenebook.db.spaces import StoredSpace
-from scenebook.errors import InvalidQuery, NotFound, ScenebookError
+from scenebook.errors import InvalidQuery, NotFound, ScenebookError, Unavailable
 from scenebook.hits import Hit, Reason, SearchAnswer, hits_of
 from scenebook.model import Channel, SearchChannel
 from scenebook.moments import grouped, page_of
 from scenebook.queries import MAX_LIMIT, Grouping, Position, Query, checked
 from scenebook.reranking import Reranker, rerank
+from scenebook.wanted import Wanted
 
 __all__ = [
     "Filters",
@@ -44,40 +45,8 @@ log = structlog.get_logger(__name__)
 CANDIDATES = 200
 # Another space may become the active one while a query is encoded; a third time is no accident.
 TRIES = 3
+SLOW_WORDS = "Looking for the words took too long. Narrow the search, or ask it again."
 MOVED = "Its space was changed while it was asked. Search again."
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A search as it was asked, checked."""
-
-    owner_id: UUID
-    query: Query
-    channels: tuple[SearchChannel, ...]
-    weights: Mapping[SearchChannel, float]
-    limit: int
-    filters: Filters
-    video_id: UUID | None
-    threshold: float | None
-    grouping: Grouping
-    after: Position | None
-    reranker: Reranker | None
-    explain: Callable[[ScenebookError], str]
-
-    @property
-    def vector_channels(self) -> list[Channel]:
-        """The channels that are asked by a vector."""
-        return [Channel(one) for one in self.channels if one is not SearchChannel.LEXICAL]
-
-    @property
-    def whole(self) -> bool:
-        """Whether the order is needed as a whole, and not one page of it."""
-        return self.reranker is not None or not self.grouping.is_plain
-
-    @property
-    def text(self) -> str | None:
-        """What the lexical channel is asked, if it is."""
-        return self.query.text if SearchChannel.LEXICAL in self.channels else None
 
 
 @dataclass(slots=True)
@@ -140,28 +109,48 @@ def search(
 def _searched(
     db: Database, encoder: QueryEncoder, wanted: Wanted, rerank_candidates: int
 ) -> SearchAnswer:
-    """Ask, fuse, re-rank where that is wanted, and show; again where a space changes meanwhile."""
-    owner_id, reranker = wanted.owner_id, wanted.reranker
+    """The answer: tried again where a space changes meanwhile, and without words that take long."""
     findings = _Findings()
     for _ in range(TRIES):
-        with db.transaction(owner_id=owner_id) as tx:
-            known = spaces.all_spaces(tx)
-            active = _active(known, wanted)
-            of_scene = _scene_vectors(tx, wanted, active)
-        _encode(encoder, wanted, active, of_scene, findings)
-        with db.transaction(owner_id=owner_id) as tx:
-            if _active(spaces.all_spaces(tx), wanted) != active:
-                continue
-            fused = _fused(tx, wanted, active, findings)
-            missing = unseen(tx, wanted.vector_channels, known, owner_id=owner_id)
-            findings.degraded = missing | findings.degraded
-            if reranker is None:
-                return _answer(tx, wanted, fused, findings)
-            read = hits_of(tx, fused.matches[:rerank_candidates], owner_id=owner_id)
-        fused, relevance = _reranked(reranker, wanted, fused, read, findings)
-        with db.transaction(owner_id=owner_id) as tx:
-            return _answer(tx, wanted, fused, findings, relevance)
+        try:
+            answer = _tried(db, encoder, wanted, findings, rerank_candidates)
+        except Unavailable as error:
+            if error.code != TOOK_TOO_LONG or wanted.words_within_s is None:
+                raise
+            findings.degraded[SearchChannel.LEXICAL] = SLOW_WORDS
+            wanted = wanted.without_words()
+            continue
+        if answer is not None:
+            return answer
     return SearchAnswer((), dict.fromkeys(wanted.channels, MOVED))
+
+
+def _tried(
+    db: Database,
+    encoder: QueryEncoder,
+    wanted: Wanted,
+    findings: _Findings,
+    rerank_candidates: int,
+) -> SearchAnswer | None:
+    """Ask, fuse, re-rank where that is wanted, and show; None if a space changed meanwhile."""
+    owner_id, reranker = wanted.owner_id, wanted.reranker
+    with db.transaction(owner_id=owner_id) as tx:
+        known = spaces.all_spaces(tx)
+        active = _active(known, wanted)
+        of_scene = _scene_vectors(tx, wanted, active)
+    _encode(encoder, wanted, active, of_scene, findings)
+    with db.transaction(owner_id=owner_id) as tx:
+        if _active(spaces.all_spaces(tx), wanted) != active:
+            return None
+        fused = _fused(tx, wanted, active, findings)
+        missing = unseen(tx, wanted.vector_channels, known, owner_id=owner_id)
+        findings.degraded = missing | findings.degraded
+        if reranker is None:
+            return _answer(tx, wanted, fused, findings)
+        read = hits_of(tx, fused.matches[:rerank_candidates], owner_id=owner_id)
+    fused, relevance = _reranked(reranker, wanted, fused, read, findings)
+    with db.transaction(owner_id=owner_id) as tx:
+        return _answer(tx, wanted, fused, findings, relevance)
 
 
 def _active(known: Sequence[StoredSpace], wanted: Wanted) -> dict[Channel, StoredSpace]:
@@ -244,6 +233,7 @@ def _fused(
         except_scene_id=wanted.query.scene_id,
         after=None if after is None or whole else (after.score, after.scene_id),
         as_of=None if after is None else after.as_of,
+        within_s=wanted.words_within_s,
     )
     for name, ms in fused.timing_ms.items():
         findings.timing_ms[name]["search"] = ms

@@ -49,7 +49,7 @@ class Turns:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def join(self) -> None:
-        """Wait, for a while, until what has begun is done; whoever works for it was ended before."""
+        """Wait, for a while, until what has begun is done; who works for it was ended before."""
         wait([begun for begun in (self._begun,) if begun is not None], timeout=JOIN_S)
 
     def _do(self, work: Callable[[], T], deadline: float | None) -> T:

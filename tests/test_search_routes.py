@@ -374,3 +374,27 @@ def test_searches_are_logged_without_what_was_looked_for(library: Library) -> No
     assert {row[0] for row in rows} >= {ALICE}
     assert all(row[1] > 0 for row in rows)
     assert not any("secret" in text for (text,) in everything)
+
+
+def test_words_that_take_long_to_find_do_not_keep_the_other_channels(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with psycopg.connect(library.url, autocommit=True) as tx:
+        row = tx.execute(
+            "select pg_get_functiondef('scenebook.scenes_by_words'::regproc)"
+        ).fetchone()
+        assert row is not None
+        quick: str = row[0]
+        slow = quick.replace("\nbegin\n", "\nbegin\n    perform pg_catalog.pg_sleep(5);\n", 1)
+        assert slow != quick
+        tx.execute(slow.encode())
+        monkeypatch.setattr("scenebook.wanted.WORDS_S", 0.2)
+        try:
+            answer = library.ask(text=words_of(said(library)), threshold=-1)
+        finally:
+            tx.execute(quick.encode())
+    assert answer["data"]
+    (degraded,) = answer["degraded"]
+    assert degraded["channel"] == "lexical"
+    assert "too long" in degraded["reason"]
+    assert not any(one["channel"] == "lexical" for one in answer["data"][0]["reasons"])

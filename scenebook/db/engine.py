@@ -41,6 +41,8 @@ class Role(StrEnum):
 # The role that Supabase gives to whoever is signed in.
 OwnRole = Literal["authenticated"]
 
+# The code of the error where a statement was ended.
+TOOK_TOO_LONG = "took_too_long"
 STATEMENT_TIMEOUT_S = {Role.API: 10, Role.WORKER: 60, Role.RELAY: 15}
 # Somebody waits for the API's answer, and can come again; a worker can wait.
 POOL_TIMEOUT_S = {Role.API: 1, Role.WORKER: 15, Role.RELAY: 15}
@@ -144,7 +146,8 @@ class Database:
             if isinstance(cause, QueryCanceled):
                 raise Unavailable(
                     f"Postgres took longer than the {STATEMENT_TIMEOUT_S[self.role]} s that a "
-                    "statement may. Ask for less at once, or try again in a moment."
+                    "statement may. Ask for less at once, or try again in a moment.",
+                    code=TOOK_TOO_LONG,
                 ) from error
             raise OutOfReach(
                 f"Postgres did not answer ({type(cause).__name__}). Check DATABASE_URL and that "

@@ -115,8 +115,14 @@ def search_hybrid(
     except_scene_id: UUID | None = None,
     after: tuple[float, UUID] | None = None,
     as_of: datetime | None = None,
+    within_s: float | None = None,
 ) -> Fused:
-    """The owner's scenes fused over the channels; text is what the lexical channel is asked."""
+    """The owner's scenes fused over the channels; text is what the lexical channel is asked.
+
+    within_s: the transaction is ended by Unavailable(code=TOOK_TOO_LONG) if it takes longer.
+    """
+    if within_s is not None:
+        tx.execute(statement("search/within"), {"limit": f"{int(within_s * 1000)}ms"})
     after_score, after_scene_id = after or (None, None)
     parameters: dict[str, Any] = {channel.value: None for channel in Channel}
     parameters |= {channel.value: vector_literal(one.vector) for channel, one in asked.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.media import keyframe_url
 from api.shared import Services
@@ -15,6 +15,8 @@ from scenebook.model import SearchChannel
 
 class ReasonOut(BaseModel):
     """Why a scene is a hit: its place in one channel, and how well it matched there."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     channel: SearchChannel
     rank: int = Field(description="1-based place among the channel's matches.")
@@ -39,6 +41,8 @@ class TranscriptOut(BaseModel):
 
 class PartOut(BaseModel):
     """Another scene of the same moment or video that matched too."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     scene_id: UUID
     scene_index: int
@@ -132,29 +136,11 @@ def hit_out(services: Services, hit: Hit, *, owner_id: UUID) -> HitOut:
         matched_ms=hit.matched_ms,
         score=hit.score,
         relevance=hit.relevance,
-        reasons=[
-            ReasonOut(
-                channel=one.channel,
-                rank=one.rank,
-                similarity=one.similarity,
-                text_rank=one.text_rank,
-                matched_ms=one.matched_ms,
-            )
-            for one in hit.reasons
-        ],
+        reasons=[ReasonOut.model_validate(one) for one in hit.reasons],
         keyframe_url=url,
         transcript=transcript,
         description=hit.description,
         summary=hit.summary,
         tags=list(hit.tags),
-        parts=[
-            PartOut(
-                scene_id=one.scene_id,
-                scene_index=one.scene_index,
-                start_ms=one.start_ms,
-                end_ms=one.end_ms,
-                score=one.score,
-            )
-            for one in hit.parts
-        ],
+        parts=[PartOut.model_validate(one) for one in hit.parts],
     )

@@ -101,13 +101,6 @@ class Services:
                 opened=opened.pop_all(),
             )
 
-    def encoders_warm(self) -> str | None:
-        """Why the models of queries are not loaded yet; None once each is, or cannot be.
-
-        What cannot be loaded is in `warming.failed()`.
-        """
-        return self.warming.waiting()
-
     def close(self) -> None:
         """Give back what was opened, the last first."""
         self.opened.close()

@@ -21,7 +21,7 @@ from tests.stack import free_port
 def ready(api: TestClient) -> tuple[int, dict[str, Any]]:
     """A fresh look, once the models were tried."""
     services = api.app.state.services
-    while services.encoders_warm() is not None:
+    while services.warming.waiting() is not None:
         services.warming._stop.wait(0.01)
     services.inspector._known = None
     answer = api.get("/readyz")

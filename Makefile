@@ -81,8 +81,23 @@ $(CLIENTS): $(STAMP) tests/supabase_js/package-lock.json
 test: exports node_modules ## Run all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
 
+.PHONY: test-all
+test-all: exports node_modules ## Run all tests, also those that take minutes each
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "long or not long" $(TESTS)
+
+.PHONY: chaos
+SECONDS ?= 600
+chaos: exports ## Break everything at random while videos are indexed (SECONDS=600 SEED=…)
+	@$(BIN)/python -m tests.chaos --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
 .PHONY: fuzz
-fuzz: exports ## Ask every route of the API hundreds of odd things (an hour)
+FILES ?= 1000
+fuzz: exports ## Index damaged copies of videos (FILES=1000 SEED=… FROM=folder of videos)
+	@$(BIN)/python -m tests.hostile --files $(FILES) $(if $(SEED),--seed $(SEED)) \
+		$(if $(FROM),--from "$(FROM)")
+
+.PHONY: fuzz-api
+fuzz-api: exports ## Ask every route of the API hundreds of odd things (an hour)
 	@$(BIN)/python -m pytest -q --timeout 3600 --hypothesis-profile=fuzz tests/test_openapi.py
 
 .PHONY: lint

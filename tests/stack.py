@@ -85,9 +85,9 @@ class Stack:
             **changes,
         )  # fmt: skip
 
-    def start_relay(self) -> subprocess.Popen[bytes]:
+    def start_relay(self, **changes: object) -> subprocess.Popen[bytes]:
         """A relay."""
-        return self.start("-m", "worker.relay")
+        return self.start("-m", "worker.relay", **changes)
 
     def add(self, path: Path, *, owner_id: UUID) -> Video:
         """Add a video, as the command line does."""

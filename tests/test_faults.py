@@ -46,11 +46,15 @@ def pool_process(worker: subprocess.Popen[bytes]) -> psutil.Process:
 def test_a_worker_killed_at_a_failpoint_leaves_exactly_the_rows_of_an_undisturbed_run(
     place: str, stack: Stack, alice: UUID, undisturbed: Rows, tmp_path: Path
 ) -> None:
-    armed = tmp_path / "armed"
+    armed = tmp_path / place
     armed.touch()
-    stack.start_relay()
-    stack.start_worker(scenebook_failpoint=f"{place}:{armed}")
-    video = stack.settled(stack.add(VIDEO, owner_id=alice))
+    relay = stack.start_relay(scenebook_failpoints=tmp_path)
+    stack.start_worker(scenebook_failpoints=tmp_path)
+    video = stack.add(VIDEO, owner_id=alice)
+    if place == "between_mark_and_publish":
+        relay.wait(timeout=20)
+        stack.start_relay()
+    video = stack.settled(video)
     assert not armed.exists(), "the failpoint was never reached"
     assert video.status is VideoStatus.READY, video.reason
     assert stack.settings.database_url is not None

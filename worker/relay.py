@@ -27,6 +27,7 @@ from scenebook.storage import Storage
 from worker.app import app
 from worker.deliveries import Deliveries
 from worker.door import policy, worker_id
+from worker.pipeline.failpoints import failpoint
 from worker.tidying import Tidying
 
 log = structlog.get_logger(__name__)
@@ -67,6 +68,8 @@ class Relay:
         with self._db.across_owners() as tx:
             due = queue.due(tx, limit=BATCH, republish_s=self._settings.job_republish_s)
             queue.mark_published(tx, [job.id for job in due])
+        if due:
+            failpoint("between_mark_and_publish", self._settings)
         for place, job in enumerate(due):
             try:
                 app.send_task(job.stage.value, args=[job.id], ignore_result=True)

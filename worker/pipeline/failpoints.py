@@ -1,30 +1,32 @@
-"""Failpoints: named places where a test lets a worker kill itself."""
+"""Failpoints: named places where a test lets a worker or relay kill itself."""
 
 from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
 from scenebook.settings import Settings
 
-NAMES = ("after_claim", "mid_decode", "mid_inference", "before_commit", "after_commit")
+NAMES = (
+    "after_claim",
+    "mid_decode",
+    "mid_inference",
+    "before_commit",
+    "after_commit",
+    "between_mark_and_publish",
+)
 
 
 def failpoint(name: str, settings: Settings) -> None:
-    """Die by SIGKILL here if SCENEBOOK_FAILPOINT names this place.
+    """Die by SIGKILL here if SCENEBOOK_FAILPOINTS holds a file of this name.
 
-    The value is `name:path`: the process dies only if it could remove the file at path, so that
-    one file is one death.
+    The process dies only if it could remove the file, so that one file is one death.
     """
-    wanted = settings.scenebook_failpoint
-    if wanted is None:
-        return
-    place, _, armed = wanted.partition(":")
-    if place != name:
+    armed = settings.scenebook_failpoints
+    if armed is None:
         return
     try:
-        Path(armed).unlink()
+        (armed / name).unlink()
     except FileNotFoundError:
         return
     os.kill(os.getpid(), signal.SIGKILL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,7 +15,7 @@ from scenebook.errors import InvalidMedia
 from worker.media.audio import AudioWriter
 from worker.media.clock import VideoClock
 from worker.media.cuts import CutDetector, FrameFeatures, Thumb, difference
-from worker.media.damage import Damage
+from worker.media.damage import TOLERANCE_MS, Damage
 from worker.media.difference_cuts import DifferenceCutDetector
 from worker.media.keyframes import CandidatePool
 from worker.media.opening import Source, open_source
@@ -71,7 +72,7 @@ class _Pass:
         if source.audio is not None:
             writer = AudioWriter(out_dir / AUDIO_NAME, max_duration_s=limits.max_duration_s)
             self._sound = SoundTrack(writer, self._damage)
-        self._text = SubtitleReader() if source.subtitles is not None else None
+        self._text = SubtitleReader(self._damage) if source.subtitles is not None else None
         self._info: MediaInfo | None = None
         self._pool: CandidatePool | None = None
         self._scenes: SceneBuilder | None = None
@@ -98,16 +99,29 @@ class _Pass:
         decoded_ms = max(1, round(1000 * self._clock.end_s))
         audio_path, silent = self._sound.close() if self._sound is not None else (None, True)
         zero_ms = round(1000 * (self._clock.zero_s or 0.0))
+        info = self._from_zero(self._info, zero_ms, decoded_ms)
         return Segmentation(
-            info=self._info,
+            info=info,
             decoded_ms=decoded_ms,
             frames=self._frames,
             scenes=self._scenes.finish(decoded_ms),
             audio_path=audio_path,
             audio_silent=silent,
             subtitles=self._text.utterances(zero_ms, decoded_ms) if self._text else (),
-            damage=self._damage.sentence(decoded_ms, self._info.duration_ms),
+            damage=self._damage.sentence(decoded_ms, info.duration_ms),
         )
+
+    def _from_zero(self, info: MediaInfo, zero_ms: int, decoded_ms: int) -> MediaInfo:
+        """The description with a length counted from the first picture, as all times are.
+
+        Matroska's writers count from 0, so that a part of a broadcast claims the time before it.
+        """
+        claimed_ms = info.duration_ms
+        if claimed_ms is None or not info.container.startswith("matroska"):
+            return info
+        if not 0 < zero_ms <= claimed_ms + TOLERANCE_MS - decoded_ms:
+            return info
+        return replace(info, duration_ms=max(decoded_ms, claimed_ms - zero_ms))
 
     def stop(self) -> None:
         """Leave no thread behind that uses the file."""
@@ -195,7 +209,7 @@ class _Pacer:
     def __init__(self, source: Source, on_progress: Progress) -> None:
         self._source = source
         self._report = on_progress
-        self._next = time.monotonic() + PROGRESS_S
+        self._next = 0.0  # the first packet is a sign of life
         self._done = 0.0
 
     def packet(self, packet: Packet) -> None:

@@ -32,6 +32,11 @@ VIOLATIONS = {
     "a job that left a final state": "select job_id, old_state, state from chaos.job_states"
     " where old_state in ('succeeded', 'failed', 'cancelled') and state <> old_state",
     "a row that was written for another owner": "select * from chaos.strangers",
+    "a video that became ready and was not announced": "select v.id from public.videos as v"
+    " where v.status = 'ready' and exists (select from public.webhook_endpoints as e"
+    " where e.owner_id = v.owner_id) and not exists (select from public.webhook_deliveries as d"
+    " where d.owner_id = v.owner_id and d.event = 'video.ready'"
+    " and d.payload -> 'data' ->> 'video_id' = v.id::text)",
     "a scene that no job of its video wrote": "select w.video_id, w.token"
     " from chaos.scene_writes as w where not exists (select from chaos.job_states as j"
     " where j.token = w.token and j.owner_id = w.owner_id and j.video_id = w.video_id)",
@@ -52,6 +57,7 @@ class Verdict:
     claims: int = 0
     swept: int = 0
     gone: int = 0
+    announced: int = 0
 
 
 def check(world: World, history: History, golden: Rows) -> Verdict:
@@ -67,7 +73,15 @@ def check(world: World, history: History, golden: Rows) -> Verdict:
             " and old_state <> 'running'), count(*) filter (where state = 'retryable'"
             " and old_state = 'running') from chaos.job_states"
         ).fetchone() or (0, 0, 0)
+        delivered = connection.execute(
+            "select id::text from public.webhook_deliveries where state = 'delivered'"
+        ).fetchall()
         stored = dict(connection.execute("select id, status from public.videos").fetchall())
+    verdict.announced = len(delivered)
+    unheard = {row[0] for row in delivered} - set(world.receiver.ids())
+    verdict.violations += [f"a webhook that counts as delivered and never came: {unheard}"] * bool(
+        unheard
+    )
     for promised in history.videos.values():
         found = _judge(world, promised, stored.get(promised.video_id), golden, verdict)
         if found is not None:

@@ -21,6 +21,7 @@ from tests.chaos.history import History
 from tests.chaos.nemesis import Nemesis
 from tests.chaos.world import World, a_world
 from tests.snapshots import snapshot
+from tests.stack import free_port
 
 OWNERS = 3
 # A fault that found nothing to hit yet has so much longer.
@@ -64,7 +65,7 @@ class Report:
             f"  reasons then: {_counted(self.reasons) or 'none'}",
             f"  after retries: {_counted(verdict.statuses)}, {verdict.gone} deleted as asked",
             f"  jobs: {verdict.jobs} in {verdict.claims} claims; given back or swept: "
-            f"{verdict.swept}",
+            f"{verdict.swept}; webhooks delivered: {verdict.announced}",
             f"  requests: {_counted(self.history.asked)}; errors that clients met and outlived: "
             f"{_counted(self.history.failed) or 'none'}",
             f"  program ends: {'; '.join(f'{n} {_counted(e)}' for n, e in self.ends.items())}",
@@ -101,6 +102,9 @@ def _run(world: World, *, seconds: float, seed: int, every_s: float) -> Report:
         )
         for place, owner in enumerate(owners)
     ]  # fmt: skip
+    nobody = f"http://127.0.0.1:{free_port()}/nobody"
+    for client, url in zip(clients, (nobody, *[world.receiver.url] * (OWNERS - 1)), strict=True):
+        client.service.webhooks.add(url)
     nemesis = Nemesis(world, seed=seed, every_s=every_s)
     for client in clients:
         client.start()

@@ -27,6 +27,7 @@ from scenebook.embedded.redis import EmbeddedRedis
 from scenebook.settings import Settings
 from tests.openai_server import OpenAIServer, an_openai_server
 from tests.pipelines import settings_for
+from tests.receivers import Receiver, a_receiver
 from tests.serving import with_tokens
 from tests.stack import environment, free_port
 
@@ -56,14 +57,15 @@ class Kept:
 
 
 class World:
-    """Postgres with fsync, Redis, a model service, the API, two relays and two workers.
+    """Postgres with fsync, Redis, a model service, a webhook receiver, the API, relays and workers.
 
     Everything that it starts has TMPDIR below `home`: so its processes and its leftovers are known.
     """
 
-    def __init__(self, home: Path, models: OpenAIServer) -> None:
+    def __init__(self, home: Path, models: OpenAIServer, receiver: Receiver) -> None:
         self.home = home
         self.models = models
+        self.receiver = receiver
         self.armed = home / "armed"
         self.temporary = home / "tmp"
         self.storage_dir = home / "storage"
@@ -115,6 +117,7 @@ class World:
             "openai_timeout_s": 2.0,
             "openai_max_retries": 1,
             "scenebook_failpoints": self.armed,
+            "fetch_allow_hosts": "127.0.0.1",
             "rate_limit_key": "100000/minute",
             "rate_limit_owner": "100000/minute",
         }
@@ -202,8 +205,8 @@ def a_world() -> Iterator[World]:
     # Not below pytest's directory: a socket's path has at most 107 bytes.
     home = Path(tempfile.mkdtemp(prefix="chaos-"))
     os.chmod(home, 0o755)  # the servers' account passes through it
-    with an_openai_server() as models:
-        world = World(home, models)
+    with an_openai_server() as models, a_receiver() as receiver:
+        world = World(home, models, receiver)
         try:
             world.start()
             yield world

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from scenebook import errors
 from scenebook.child_side import LENGTH, MAX_MESSAGE_BYTES, unpack
-from scenebook.errors import DeadlineExceeded
+from scenebook.errors import DeadlineExceeded, ScenebookError
 
 READ_BYTES = 1 << 20
 
@@ -78,3 +79,19 @@ class Pipes:
             if poll.poll(1000 * min(left_s, self._tick_s)):
                 return
             self._tick()
+
+
+def reply_of(answer: dict[str, Any]) -> dict[str, Any] | ScenebookError:
+    """A message's reply, or the error that it brings. Raises ValueError if it is neither."""
+    reply, error = answer.get("reply"), answer.get("error")
+    if isinstance(reply, dict):
+        return reply
+    if not isinstance(error, dict):
+        raise ValueError("neither a reply nor an error")
+    found = getattr(errors, str(error.get("class")), ScenebookError)
+    kind = (
+        found if isinstance(found, type) and issubclass(found, ScenebookError) else ScenebookError
+    )
+    raised = kind(str(error.get("message")), code=str(error.get("code") or kind.code))
+    raised.retryable = bool(error.get("retryable", kind.retryable))
+    return raised

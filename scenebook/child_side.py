@@ -1,12 +1,14 @@
 """The child's half of a supervised child process, and the messages both halves exchange.
 
 A message is a big-endian 32-bit length and a msgpack map: the parent sends {"op": ..., ...}; the
-child answers any number of {"progress": map} and one {"reply": map} or {"error": map}.
+child answers any number of {"progress": map} and one {"reply": map} or {"error": map}. A child that
+answers in processes of their own first says {"working": process id}.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import resource
 import signal
@@ -18,6 +20,7 @@ from typing import Any, BinaryIO, NoReturn
 
 import msgpack
 
+from scenebook.confinement import no_new_privileges
 from scenebook.errors import InvalidInput, ScenebookError
 
 Handler = Callable[[dict[str, Any], Callable[[dict[str, Any]], None]], dict[str, Any]]
@@ -47,31 +50,70 @@ def unpack(body: bytes | bytearray) -> dict[str, Any]:
     return message
 
 
-def serve(handlers: Mapping[str, Handler], *, limits: Mapping[int, int] | None = None) -> NoReturn:
+def serve(
+    handlers: Mapping[str, Handler],
+    *,
+    limits: Mapping[int, int] | None = None,
+    confine: Callable[[dict[str, Any]], object] | None = None,
+) -> NoReturn:
     """Answer requests from standard input until it closes; called by a child's `__main__`.
 
     `handlers` maps an "op" to a function of the request and of a function that reports progress.
     `limits` maps resource.RLIMIT_* to soft and hard values, beside "no core dumps".
+    With `confine`, each request is answered by a process of its own, which calls it first: what it
+    gives up and what a hostile request leaves behind end with that one request.
     The process dies with its parent. Prints go to standard error.
     """
     _die_with_parent(int(sys.argv[1]))
+    no_new_privileges()
     for limit, value in {resource.RLIMIT_CORE: 0, **(limits or {})}.items():
         resource.setrlimit(limit, (value, value))
     requests, replies = _take_standard_streams()
+    gc.freeze()  # a fork then shares what was loaded, instead of copying it to look for garbage
 
     def send(message: dict[str, Any]) -> None:
         replies.write(pack(message))
         replies.flush()
 
+    def answer(request: dict[str, Any]) -> None:
+        if confine is not None:
+            send({"working": os.getpid()})
+            confine(request)
+        send(_answer(handlers, request, lambda progress: send({"progress": progress})))
+
     send({"reply": {"pid": os.getpid()}})
     while (request := _read_request(requests)) is not None:
         try:
-            send(_answer(handlers, request, lambda progress: send({"progress": progress})))
+            answer(request) if confine is None else _apart(answer, request)
         except MemoryError:
             # Nothing in this process can be trusted now; a fresh child is cheap.
             os._exit(EXIT_OUT_OF_MEMORY)
     sys.stderr.flush()
     os._exit(0)  # libraries' threads and exit handlers are not waited for
+
+
+def _apart(answer: Callable[[dict[str, Any]], None], request: dict[str, Any]) -> None:
+    """Answer in a fork of this process, which has one thread; die as the fork dies."""
+    parent = os.getpid()
+    if (pid := os.fork()) == 0:
+        status = 1
+        try:
+            _die_with_parent(parent)
+            answer(request)
+            status = 0
+        except MemoryError:
+            status = EXIT_OUT_OF_MEMORY
+        except BaseException:  # noqa: BLE001 - the door of a process: its parent reads the status
+            traceback.print_exc(file=sys.stderr)
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if status < 0:
+        signal.signal(-status, signal.SIG_DFL) if -status != signal.SIGKILL else None
+        os.kill(parent, -status)
+    if status != 0:
+        os._exit(abs(status))
 
 
 def _die_with_parent(parent_pid: int) -> None:

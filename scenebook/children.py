@@ -6,9 +6,11 @@ The parent's half is `Child`; the child's half is `scenebook.child_side.serve`.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import weakref
@@ -20,11 +22,12 @@ from typing import Any
 import psutil
 import structlog
 
-from scenebook import errors
-from scenebook.child_pipes import Pipes
+from scenebook.child_output import ChildOutput
+from scenebook.child_pipes import Pipes, reply_of
 from scenebook.child_side import EXIT_OUT_OF_MEMORY, pack, serve
 from scenebook.environment import child_environment
 from scenebook.errors import ChildDied, DeadlineExceeded, InvalidInput, ScenebookError
+from scenebook.temporary import TEMPORARY
 
 __all__ = ["Child", "serve"]
 
@@ -45,8 +48,9 @@ class Child:
     """A child process that starts on first use and again after its death, and can be killed.
 
     `module` runs as `python -m module` and calls `serve`; `memory_mb` bounds its resident memory in
-    MiB; `environment` is added to the environment, which holds no secrets. `request` serves one
-    thread at a time (others wait within their own timeout); `kill` may be called from any thread.
+    MiB; `environment` is added to the environment, which holds no secrets. With `own_directory` it
+    works in an empty directory of its own, removed when it ends. `request` serves one thread at a
+    time (others wait within their own timeout); `kill` may be called from any thread.
     """
 
     def __init__(
@@ -56,11 +60,14 @@ class Child:
         name: str,
         memory_mb: int | None = None,
         environment: Mapping[str, str] | None = None,
+        own_directory: bool = False,
     ) -> None:
         self._module = module
         self._name = name
         self._memory_mb = memory_mb
         self._environment = dict(environment or {})
+        self._output = ChildOutput(name)
+        self._own_directory = own_directory
         self._forget()
         _children.add(self)
 
@@ -69,6 +76,8 @@ class Child:
         # Signalling and reaping exclude each other, so that no signal meets a re-used process id.
         self._reaping = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._directory: str | None = None
+        self._working: int | None = None
         self._starts = 0
 
     @property
@@ -120,6 +129,9 @@ class Child:
         process = self._process
         if process is not None:
             self._signal(process)
+            # The next request must not meet a process that is still dying.
+            with self._reaping, suppress(subprocess.TimeoutExpired):
+                process.wait(REAP_TIMEOUT_S)
 
     def close(self) -> None:
         """End the child, gently if it is idle, and release its pipes."""
@@ -144,6 +156,7 @@ class Child:
         if self._process is not None:
             self._end(self._process)
         process = _spawner().submit(self._spawn).result(START_TIMEOUT_S)
+        self._output.listen(process)
         self._process = process
         self._starts += 1
         log.info("child_started", child=self._name, pid=process.pid, restarts=self.restarts)
@@ -163,12 +176,16 @@ class Child:
         return process
 
     def _spawn(self) -> subprocess.Popen[bytes]:
+        if self._own_directory:
+            self._directory = tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-child-")
         return subprocess.Popen(
             # The child compares this process id with its parent's, in case we die before it asks.
             [sys.executable, "-m", self._module, str(os.getpid())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env=child_environment() | self._environment,
+            cwd=self._directory,
             start_new_session=True,
             bufsize=0,
         )
@@ -184,13 +201,17 @@ class Child:
         on_progress: Progress | None,
     ) -> dict[str, Any]:
         answered = False
+        self._working = None
+        self._output.about = structlog.contextvars.get_contextvars()
         try:
             pipes = self._pipes(process)
             pipes.send(packed, deadline)
-            while "progress" in (answer := pipes.receive(deadline)):
-                if on_progress is not None:
+            while (answer := pipes.receive(deadline)).keys() & {"progress", "working"}:
+                if "working" in answer:
+                    self._working = int(answer["working"])
+                elif on_progress is not None:
                     on_progress(answer["progress"])
-            reply = _reply(answer)
+            reply = reply_of(answer)
             answered = True
         except EOFError:
             raise self._death(process) from None
@@ -208,7 +229,7 @@ class Child:
         if self._memory_mb is None:
             return
         with suppress(psutil.Error):
-            used_mb = psutil.Process(process.pid).memory_info().rss / 2**20
+            used_mb = psutil.Process(self._working or process.pid).memory_info().rss / 2**20
             if used_mb > self._memory_mb:
                 raise ChildDied(
                     f"The {self._name} child used {used_mb:.0f} MB of memory; its limit is "
@@ -240,6 +261,9 @@ class Child:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory = None
         if self._process is process:
             self._process = None
         log.info("child_ended", child=self._name, pid=process.pid, status=process.returncode)
@@ -251,21 +275,6 @@ def _packed(message: dict[str, Any]) -> bytes:
     except (TypeError, ValueError, OverflowError) as error:
         # A lone surrogate in a text, for example: the message's fault, not the child's.
         raise InvalidInput(f"The message cannot be sent to a child process: {error}.") from error
-
-
-def _reply(answer: dict[str, Any]) -> dict[str, Any] | ScenebookError:
-    reply, error = answer.get("reply"), answer.get("error")
-    if isinstance(reply, dict):
-        return reply
-    if not isinstance(error, dict):
-        raise ValueError("neither a reply nor an error")
-    found = getattr(errors, str(error.get("class")), ScenebookError)
-    kind = (
-        found if isinstance(found, type) and issubclass(found, ScenebookError) else ScenebookError
-    )
-    raised = kind(str(error.get("message")), code=str(error.get("code") or kind.code))
-    raised.retryable = bool(error.get("retryable", kind.retryable))
-    return raised
 
 
 _children: weakref.WeakSet[Child] = weakref.WeakSet()
@@ -291,7 +300,7 @@ def _forget_after_fork() -> None:
     for child in _children:
         process = child._process
         if process is not None:
-            for pipe in (process.stdin, process.stdout):
+            for pipe in (process.stdin, process.stdout, process.stderr):
                 if pipe is not None:
                     pipe.close()
             process.returncode = 0  # so that Popen neither waits nor warns about it

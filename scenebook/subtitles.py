@@ -12,6 +12,10 @@ from scenebook.model import Utterance, UtteranceSource
 
 # Six hours of dense speech are half a megabyte.
 MAX_BYTES = 5_000_000
+# Two a second for seven hours.
+MAX_UTTERANCES = 50_000
+# So many lines of a cue are looked for in the next one; rolling captions show two or three.
+MAX_ROLLED_LINES = 20
 # A cue without a length is shown for this long; most players do much the same.
 DEFAULT_CUE_MS = 1000
 # Rolling captions repeat the line before; their cues touch, or nearly.
@@ -19,7 +23,8 @@ ROLLING_GAP_MS = 100
 
 TIME = r"-?(?:[0-9]{1,2}:)?[0-9]{1,2}:[0-9]{1,2}[.,][0-9]{1,3}"
 TIMES = re.compile(rf"\s*({TIME})\s*-->\s*({TIME})(?![0-9])")
-VOICE = re.compile(r"<v(?:\.[^\s.>]*)*(?:\s+([^>]*))?>")
+# No part may run over the next tag: a file of open tags would be read once for each of them.
+VOICE = re.compile(r"<v(?:\.[^\s<>]*)?(?:\s([^<>]*))?>")
 TAG = re.compile(r"</?[A-Za-z][^<>]*>|<[\d:.]+>|\{\\[^{}]*\}")
 LANGUAGE = re.compile(r"^Language:\s*([A-Za-z-]{2,20})\s*$", re.MULTILINE | re.IGNORECASE)
 # Control characters are no words, and Postgres refuses NUL; directional marks are kept.
@@ -58,7 +63,12 @@ def parse_subtitles(content: bytes, *, name: str) -> list[Utterance]:
         )
     cues = _cues(_decode(content, name=name), name=name)
     cues.sort(key=lambda cue: (cue.start_ms, cue.end_ms))
-    return list(_without_rolling(voice for cue in cues for voice in _voices(cue)))
+    found = list(_without_rolling(voice for cue in cues for voice in _voices(cue)))
+    if len(found) > MAX_UTTERANCES:
+        raise InvalidSubtitles(
+            f"{name} has {len(found):,} lines; subtitles have at most {MAX_UTTERANCES:,}."
+        )
+    return found
 
 
 def subtitles_language(content: bytes) -> str | None:
@@ -186,7 +196,9 @@ def _touches(shown: Voice, voice: Voice) -> bool:
 
 def _new_words(shown: list[str], lines: list[str]) -> str:
     """What lines say beyond the lines shown before: rolled up, or painted on word by word."""
-    for count in range(min(len(shown), len(lines)), 0, -1):
+    if shown == lines:
+        return ""
+    for count in range(min(len(shown), len(lines), MAX_ROLLED_LINES), 0, -1):
         if shown[-count:] == lines[:count]:
             return " ".join(lines[count:])
     before, now = " ".join(shown), " ".join(lines)

@@ -101,6 +101,9 @@ CLOSERS = "\"'”’»)]}」』"
 SENTENCE_GAP_MS = 1500
 # A longer "sentence" is text without punctuation, so its lines go each to their own scene.
 SENTENCE_MAX_MS = 15_000
+# A line shown over more scenes than these belongs to one of the first of them: nobody says it for
+# so long, and a file may hold ten thousands of such lines.
+SCENES_OF_A_LINE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +232,8 @@ def assign_utterances(
     """The utterances of each scene, in order of time; every utterance goes to exactly one scene.
 
     scenes: half-open (start_ms, end_ms), in order, not overlapping. An utterance goes to the scene
-    that it overlaps most, to the earlier of equals, and from a gap or past the end to the nearest.
+    that it overlaps most, to the earlier of equals, and from a gap or past the end to the nearest;
+    of the scenes under one line the first 20 count.
     Lines that form one sentence stay together in the scene that holds most of it.
     """
     assigned: list[list[Utterance]] = [[] for _ in scenes]
@@ -272,7 +276,8 @@ def _home(
     overlap_ms: Counter[int] = Counter()
     for line in sentence:
         index = max(bisect_right(starts, line.start_ms) - 1, 0)
-        while index < len(scenes) and starts[index] < line.end_ms:
+        last = min(len(scenes), index + SCENES_OF_A_LINE)
+        while index < last and starts[index] < line.end_ms:
             shared = min(line.end_ms, scenes[index][1]) - max(line.start_ms, starts[index])
             if shared > 0:
                 overlap_ms[index] += shared

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import structlog
 
 from scenebook.children import Child
 from scenebook.errors import ChildDied, DeadlineExceeded, InvalidInput, InvalidMedia, ScenebookError
@@ -101,6 +102,13 @@ def test_kill_from_another_thread_ends_the_request(child: Child) -> None:
     assert child.request({"op": "echo", "payload": 1}, timeout_s=10) == {"echo": 1}
 
 
+def test_a_request_right_after_a_kill_meets_a_new_child(child: Child) -> None:
+    for number in range(5):
+        assert child.request({"op": "echo", "payload": number}, timeout_s=10) == {"echo": number}
+        child.kill()
+        assert child.pid is None
+
+
 def test_a_crash_is_reported_and_the_next_request_is_answered(child: Child) -> None:
     with pytest.raises(ChildDied, match="SIGSEGV"):
         child.request({"op": "crash"}, timeout_s=10)
@@ -118,13 +126,19 @@ def test_a_child_that_died_while_idle_is_started_again(child: Child) -> None:
     assert child.request({"op": "echo", "payload": 1}, timeout_s=10) == {"echo": 1}
 
 
-def test_prints_cannot_break_the_protocol(child: Child, capfd: pytest.CaptureFixture[str]) -> None:
-    assert child.request({"op": "chatter"}, timeout_s=10) == {"stdin": ""}
-    assert child.request({"op": "echo", "payload": 1}, timeout_s=10) == {"echo": 1}
-    printed = capfd.readouterr().err
-    assert "a library prints to standard output" in printed
-    assert "and some C code writes to descriptor 1" in printed
-    assert "and to standard error" in printed
+def test_prints_cannot_break_the_protocol_and_become_lines_of_the_log(child: Child) -> None:
+    expected = {
+        "a library prints to standard output",
+        "and some C code writes to descriptor 1",
+        "and to standard error",
+    }
+    with structlog.testing.capture_logs() as lines:
+        assert child.request({"op": "chatter"}, timeout_s=10) == {"stdin": ""}
+        assert child.request({"op": "echo", "payload": 1}, timeout_s=10) == {"echo": 1}
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and not expected <= {one.get("text") for one in lines}:
+            time.sleep(0.01)
+    assert expected <= {one.get("text") for one in lines if one["event"] == "child_said"}
 
 
 def test_errors_cross_with_their_class_code_and_message(child: Child) -> None:

@@ -24,12 +24,24 @@ class MediaChild:
 
     def __init__(self, limits: MediaLimits) -> None:
         self._limits = limits
-        self._child = Child("worker.media.child", name="media", memory_mb=limits.memory_mb)
+        self._child = Child(
+            "worker.media.child",
+            name="media",
+            memory_mb=limits.memory_mb,
+            # A library's idle threads would not survive the fork that answers a request.
+            environment={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            own_directory=True,
+        )
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while the child lives; each video is read in a process that it forks."""
+        return self._child.pid
 
     def probe(self, source: Path) -> MediaInfo:
         """What the file says of itself. Raises InvalidMedia, ChildDied, DeadlineExceeded."""
         reply = self._child.request(
-            {"op": "probe", "path": str(source), "limits": asdict(self._limits)},
+            {"op": "probe", "path": str(source.resolve()), "limits": asdict(self._limits)},
             timeout_s=min(PROBE_TIMEOUT_S, self._limits.timeout_s),
         )
         return info_from_message(reply)
@@ -44,8 +56,8 @@ class MediaChild:
         reply = self._child.request(
             {
                 "op": "segment",
-                "path": str(source),
-                "out_dir": str(out_dir),
+                "path": str(source.resolve()),
+                "out_dir": str(out_dir.resolve()),
                 "limits": asdict(self._limits),
             },
             timeout_s=self._limits.timeout_s,

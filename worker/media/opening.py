@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
 from av.audio.stream import AudioStream
+from av.codec import Codec, codecs_available
+from av.codec.codec import UnknownCodecError
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 from av.subtitles.stream import SubtitleStream
@@ -90,9 +93,28 @@ AUDIO_CODECS = frozenset(
     )
 )
 SUBTITLE_CODECS = frozenset(["subrip", "srt", "ass", "ssa", "mov_text", "webvtt", "text"])
+
+
+def _canonical(name: str) -> str | None:
+    """The codec that a decoder of this name reads; None for what only encodes."""
+    try:
+        return Codec(name, "r").canonical_name
+    except UnknownCodecError:
+        return None
+
+
+# Opening a file already decodes its first packets, to learn what the container does not say; this
+# list is of decoders (libdav1d), the ones above are of codecs (av1).
+DECODERS = sorted(
+    name
+    for name in codecs_available
+    if _canonical(name) in VIDEO_CODECS | AUDIO_CODECS | SUBTITLE_CODECS
+)
 OPTIONS = {
     "format_whitelist": FORMATS,
-    "protocol_whitelist": "file",
+    "codec_whitelist": ",".join(DECODERS),
+    # The file is opened here; FFmpeg gets its descriptor and can open nothing by a name.
+    "protocol_whitelist": "fd",
     "probesize": str(32 * 2**20),
     "analyzeduration": "10000000",
 }
@@ -119,14 +141,21 @@ class Source:
 
 def open_source(path: Path, limits: MediaLimits) -> Source:
     """Open a file for one pass over its best streams. Raises InvalidMedia."""
-    size_bytes = path.stat().st_size
-    if size_bytes == 0:
-        raise InvalidMedia("The file is empty: it has 0 bytes.", code="empty")
-    options = {**OPTIONS, "max_streams": str(max(limits.max_streams, 1) + 1)}
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
-        container = av.open(str(path.resolve()), options=options, metadata_errors="replace")
+        opened = os.fstat(descriptor)
+        if not stat.S_ISREG(opened.st_mode):
+            raise InvalidMedia("This is no regular file.", code="not_media")
+        size_bytes = opened.st_size
+        if size_bytes == 0:
+            raise InvalidMedia("The file is empty: it has 0 bytes.", code="empty")
+        streams = str(max(limits.max_streams, 1) + 1)
+        options = {**OPTIONS, "fd": str(descriptor), "max_streams": streams}
+        container = av.open("fd:", options=options, metadata_errors="replace")
     except av.error.FFmpegError as error:
         raise _refusal(error) from None
+    finally:
+        os.close(descriptor)  # FFmpeg has a copy
     try:
         return _choose(container, size_bytes, limits)
     except BaseException:
@@ -136,6 +165,12 @@ def open_source(path: Path, limits: MediaLimits) -> Source:
 
 def _refusal(error: av.error.FFmpegError) -> InvalidMedia:
     """What av.open's error means to a person."""
+    if isinstance(error, av.error.MemoryError):
+        # FFmpeg's answer to a stream too many; also to a header that asks for absurd amounts.
+        return InvalidMedia(
+            "The file has too many streams, or asks for more memory than a video can need.",
+            code="too_many_streams",
+        )
     if isinstance(error, av.error.ArgumentError):
         # Recognised, but not on the list of formats: a playlist or a subtitle file, for instance.
         return InvalidMedia(

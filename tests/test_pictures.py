@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import struct
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageChops
 
 from scenebook.encoders.fake import FakeClip
-from scenebook.encoders.pictures import UndecodablePicture, decode
+from scenebook.encoders.pictures import MAX_SCANS, UndecodablePicture, _scans, decode
+from tests.hostile_pictures import a_jpeg_of_comments, a_jpeg_of_scans
 from tests.pictures import gradient
 
 MAX_PIXELS = 40_000_000
@@ -24,7 +26,7 @@ RED, WHITE = (255, 0, 0), (255, 255, 255)
 # Decodes what it is given and prints by how many KiB the process grew.
 GROWTH = """
 import resource, sys
-from scenebook.encoders.pictures import UndecodablePicture, decode
+from scenebook.encoders.pictures import MAX_SCANS, UndecodablePicture, _scans, decode
 decode(open(sys.argv[1], "rb").read(), max_pixels=100)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
@@ -201,3 +203,25 @@ class TestOrientation:
         columns = np.asarray(found.convert("L"), dtype=float)
         assert columns[0].mean() < 20
         assert columns[-1].mean() > 235
+
+
+class TestWork:
+    def test_what_takes_too_much_processor_time_is_refused_and_waiting_is_not(self) -> None:
+        before = signal.getsignal(signal.SIGPROF)
+        with pytest.raises(UndecodablePicture, match="takes too long to decode"):
+            decode(a_jpeg_of_comments(4_000_000), max_pixels=MAX_PIXELS, cpu_s=0.2)
+        assert decode(a_jpeg_of_comments(9), max_pixels=MAX_PIXELS, cpu_s=5).size == (64, 64)
+        assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
+        assert signal.getsignal(signal.SIGPROF) == before
+
+    def test_scans_are_counted_as_far_as_the_picture_goes(self) -> None:
+        plain = encoded(Image.new("RGB", (64, 64)), "JPEG")
+        progressive = encoded(Image.new("RGB", (64, 64)), "JPEG", progressive=True)
+        inside = encoded(Image.new("RGB", (64, 64)), "JPEG", exif=b"Exif\0\0" + progressive)
+        many = a_jpeg_of_scans(2000, 200)  # of a small picture they are little work
+        counts = [_scans(one) for one in (plain, progressive, inside, plain + many, many)]
+        assert counts[0] == counts[2] == counts[3] == 1
+        assert 2 < counts[1] <= MAX_SCANS
+        assert counts[4] > 2000
+        assert decode(many, max_pixels=MAX_PIXELS).size == (200, 200)
+        assert "scans" in refusal(a_jpeg_of_scans(2000, 2000))

@@ -19,6 +19,7 @@ from scenebook.errors import InvalidInput
 from scenebook.model import Channel
 from tests.commands import Scenebook, documented
 from tests.conftest import ALICE, BOB
+from tests.hostile_pictures import png as a_png
 from tests.pictures import png
 from tests.postgres import Server
 from tests.rows import a_scene, a_video, an_embedding, an_owner
@@ -81,6 +82,14 @@ def test_a_picture_finds_scenes_although_clip_is_off(shell: Scenebook, red: str)
     text = shell.run("search", "--image", red, "--limit", "1").stdout
     assert "“photo.png”" in text
     assert re.search(r"visual_clip 1\.00 \(#1\) at 0:0[03]\.4", text)
+
+
+def test_a_picture_of_too_much_is_an_error_and_not_a_search(
+    shell: Scenebook, tmp_path: Path
+) -> None:
+    path = tmp_path / "photo.png"
+    path.write_bytes(a_png(14_000, 14_000))
+    assert "too many pixels" in shell.error("search", "--image", str(path))
 
 
 def test_text_and_picture_are_weighed(shell: Scenebook, red: str) -> None:

@@ -43,10 +43,12 @@ class Inference:
         pictures = []
         for data in request["images"]:
             try:
-                pictures.append(decode(data, max_pixels=request["max_pixels"]))
+                limits = {"max_pixels": request["max_pixels"], "cpu_s": request["decode_cpu_s"]}
+                pictures.append(decode(data, **limits))
                 answers.append({})
             except UndecodablePicture as error:
                 answers.append({"decode_error": str(error)})
+        progress({"decoded": len(pictures)})  # what goes wrong from here on is the model's
         vectors = iter(_packed(self._model("clip").encode(pictures)) if pictures else ())
         for answer in answers:
             if not answer:

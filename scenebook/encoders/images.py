@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 # A batch is expected to take at most this share of one scene's deadline.
 BATCH_SHARE = 0.5
+# Decoding one picture may work for this share of it.
+DECODE_SHARE = 0.75
 # Weight of the newest measurement in the running mean of one picture's time.
 NEWEST = 0.5
 NORM_TOLERANCE = 1e-3
@@ -55,10 +57,13 @@ class ImageEncoder:
             failures=settings.clip_breaker_failures, reset_s=settings.clip_breaker_reset_s
         )
 
-    def encode(self, images: Sequence[bytes | None]) -> list[ImageVector]:
+    def encode(
+        self, images: Sequence[bytes | None], *, moved: Callable[[], None] = lambda: None
+    ) -> list[ImageVector]:
         """One answer for each picture, in order; None is a scene without a frame.
 
-        Raises ChildDied only if the child was killed from outside (the job is lost).
+        `moved` is called between the calls of the model, and may raise. Raises ChildDied only if
+        the child was killed from outside (the job is lost).
         """
         if not self._settings.clip_enabled:
             return [ImageVector(ChannelStatus.DISABLED) for _ in images]
@@ -83,6 +88,7 @@ class ImageEncoder:
                 waiting.extendleft(reversed(batch))
                 alone = len(batch) + 1
             alone = max(0, alone - 1)
+            moved()
         return [answers[place] for place in range(len(images))]
 
     def _batch(self, batch: list[int], pictures: dict[int, bytes]) -> dict[int, ImageVector]:
@@ -92,10 +98,14 @@ class ImageEncoder:
             "op": "encode_images",
             "images": [pictures[place] for place in batch],
             "max_pixels": self._settings.media_max_pixels,
+            "decode_cpu_s": DECODE_SHARE * timeout_s,
         }
+        decoded: list[dict[str, Any]] = []
         try:
             loaded = self._load()
-            reply = self._inference.ask("clip", message, timeout_s=timeout_s)
+            reply = self._inference.ask(
+                "clip", message, timeout_s=timeout_s, on_progress=decoded.append
+            )
         except ModelUnavailable:
             raise
         except ScenebookError as error:
@@ -105,7 +115,7 @@ class ImageEncoder:
             self._input_s = max(self._input_s, timeout_s / len(batch))
             if len(batch) > 1:
                 raise _BatchFailed from error
-            return {batch[0]: self._failed_scene(error)}
+            return {batch[0]: self._failed_scene(error, the_models=bool(decoded))}
         each_ms = float(reply["elapsed_ms"]) / len(batch)
         self._input_s += NEWEST * (each_ms / 1000 - self._input_s)
         read = [_answer(answer, loaded.dimensions, each_ms) for answer in reply["answers"]]
@@ -113,9 +123,12 @@ class ImageEncoder:
             self._breaker.succeeded()
         return dict(zip(batch, read, strict=True))
 
-    def _failed_scene(self, error: ScenebookError) -> ImageVector:
-        if isinstance(error, DeadlineExceeded | ChildDied):
+    def _failed_scene(self, error: ScenebookError, *, the_models: bool) -> ImageVector:
+        # One owner's pictures that cannot be decoded must not close the model to all others.
+        if the_models and isinstance(error, DeadlineExceeded | ChildDied):
             self._breaker.failed()
+            if self._breaker.tripped:
+                log.warning("clip_circuit_open", reset_s=self._settings.clip_breaker_reset_s)
         timed_out = isinstance(error, DeadlineExceeded)
         status = ChannelStatus.TIMEOUT if timed_out else ChannelStatus.ERROR
         return ImageVector(status, error=str(error))

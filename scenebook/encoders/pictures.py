@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import io
+import re
+import signal
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image, ImageChops, UnidentifiedImageError
@@ -13,9 +18,17 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 ACCEPTED = "JPEG, PNG, WebP, GIF or BMP"
 # A model enlarges the short side of a strip to its input: the long side must not become gigabytes.
 MAX_ASPECT_RATIO = 100
+# A progressive JPEG goes over all its pixels in every scan, and an empty scan is a few bytes. Ten
+# are usual; this is how many a picture of the most pixels may have, and smaller ones more.
+MAX_SCANS = 15
+# Pillow reads these runs in Python, one after another.
+MAX_RUN_LENGTH_BYTES = 1_000_000
 # What shows through transparent pixels; the colours hidden in them are nobody's intention.
 BACKDROP = (255, 255, 255)
 ORIENTATION = 0x0112
+# How often a decoder that has worked for long enough is told so.
+SIGNAL_EVERY_S = 0.05
+MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd8\x01])", re.DOTALL)
 # How a picture with this EXIF orientation is brought upright.
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -32,24 +45,34 @@ class UndecodablePicture(ValueError):
     """The bytes are no picture that can be used; the message says why."""
 
 
-def decode(data: bytes, *, max_pixels: int) -> Image.Image:
+class _TooSlow(BaseException):
+    """Decoding used up its processor time; no `except Exception` on the way may keep it."""
+
+
+def decode(data: bytes, *, max_pixels: int, cpu_s: float | None = None) -> Image.Image:
     """An upright RGB picture, 8 bits a colour, from JPEG, PNG, WebP, GIF or BMP bytes.
 
     Of an animation the first frame counts. Transparent pixels show white. Colour profiles are not
     applied, as they were not to the pictures that CLIP models learnt from.
     Raises UndecodablePicture if the bytes are damaged, of another format, of more than max_pixels
-    pixels, or more than 100 times as long as wide (both checked before anything is decoded).
+    pixels, or more than 100 times as long as wide (both checked before anything is decoded), or if
+    they need more than cpu_s seconds of processor time.
     """
     if not data:
         raise UndecodablePicture("The picture is empty: a file of 0 bytes.")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _processor_time(cpu_s):
             warnings.simplefilter("ignore")  # PIL's of damaged metadata and of many pixels
             picture = Image.open(io.BytesIO(data), formats=FORMATS)
             _require_usable(picture.size, max_pixels)
+            _require_simple(picture, data, max_pixels)
             upright = _upright(picture)
     except (UndecodablePicture, MemoryError):
         raise
+    except _TooSlow:
+        raise UndecodablePicture(
+            "The picture takes too long to decode. Save it anew as a plain JPEG or PNG."
+        ) from None
     except UnidentifiedImageError:
         raise UndecodablePicture(f"The picture is no {ACCEPTED}.") from None
     except Image.DecompressionBombError:  # PIL has a limit of its own and does not tell the size
@@ -84,6 +107,54 @@ def _require_usable(size: tuple[int, int], max_pixels: int) -> None:
             f"The picture is a strip of {width}x{height} pixels; one side may be at most "
             f"{MAX_ASPECT_RATIO} times the other."
         )
+
+
+def _require_simple(picture: Image.Image, data: bytes, max_pixels: int) -> None:
+    """Refuse what makes few bytes much work, in code that cannot be interrupted."""
+    width, height = picture.size
+    if picture.format in ("JPEG", "MPO"):
+        scans = _scans(data)
+        if scans > 1 and scans * width * height > MAX_SCANS * max_pixels:
+            raise UndecodablePicture(f"The picture is a JPEG of {scans} scans. Save it anew.")
+    runs = any(tile[0] == "bmp_rle" for tile in getattr(picture, "tile", ()))
+    if runs and len(data) > MAX_RUN_LENGTH_BYTES:
+        raise UndecodablePicture("The picture is a large compressed BMP. Save it as PNG or JPEG.")
+
+
+def _scans(data: bytes) -> int:
+    """How many scans a JPEG has before its end; a picture within a segment does not count."""
+    scans, at = 0, 2
+    # Within a scan a marker is neither a stuffed byte nor one of its restarts.
+    while (marker := MARKER.search(data, at)) is not None and marker[1] != b"\xd9":
+        scans += marker[1] == b"\xda"
+        at = marker.end() + max(2, int.from_bytes(data[marker.end() : marker.end() + 2], "big"))
+    return scans
+
+
+@contextmanager
+def _processor_time(cpu_s: float | None) -> Iterator[None]:
+    """Raise _TooSlow inside once this process has worked for cpu_s seconds; waiting is free."""
+    if cpu_s is None or threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread gets signals
+        return
+
+    over = False
+
+    def stop(*_: object) -> None:
+        if not over:
+            raise _TooSlow
+
+    before = signal.signal(signal.SIGPROF, stop)
+    # Again and again: a decoder's own `except` may swallow one.
+    signal.setitimer(signal.ITIMER_PROF, cpu_s, SIGNAL_EVERY_S)
+    try:
+        yield
+    finally:
+        try:
+            over = True
+        finally:  # also where the signal came at the very end
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGPROF, before)
 
 
 def _upright(picture: Image.Image) -> Image.Image:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
 import av
@@ -33,7 +34,7 @@ class AudioWriter:
     """Takes decoded frames in order and keeps them aligned with the pictures."""
 
     def __init__(self, path: Path, *, max_duration_s: float) -> None:
-        self._path = path
+        self.path = path
         self._max_samples = round(max_duration_s * RATE)
         self._mixdown = _Mixdown()
         self._file: av.container.OutputContainer | None = None
@@ -75,14 +76,15 @@ class AudioWriter:
             return None, True
         self._file.mux(self._out.encode(None))
         self._file.close()
-        return self._path, self._loudest < SILENT_LEVEL
+        return self.path, self._loudest < SILENT_LEVEL
 
     def abandon(self) -> None:
         """Close and remove the file after an error."""
         if self._file is not None:
-            self._file.close()
+            with suppress(av.error.FFmpegError):  # what could not be written before cannot be now
+                self._file.close()
             self._file = None
-            self._path.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
 
     def _take(self, frame: av.AudioFrame, zero_s: float) -> None:
         time_s = frame.time
@@ -137,7 +139,7 @@ class AudioWriter:
 
     def _encode(self, samples: NDArray[np.int16]) -> None:
         if self._file is None or self._out is None:
-            self._file = av.open(str(self._path), "w", format="flac")
+            self._file = av.open(str(self.path), "w", format="flac")
             self._out = self._file.add_stream("flac", rate=RATE, layout="mono")
             self._out.codec_context.options = FLAC_OPTIONS
         level = samples.astype(np.float32)

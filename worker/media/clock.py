@@ -17,6 +17,8 @@ class VideoClock:
         self._frame_s = frame_s or DEFAULT_FRAME_S
         self._tick_s = tick_s
         self.zero_s: float | None = None
+        # Counting starts here: at times near 2**63, seconds as a float are too coarse for frames.
+        self._base: int | None = None
         self._shift_s = 0.0
         self._last_s = 0.0
         self.end_s = 0.0
@@ -26,12 +28,14 @@ class VideoClock:
     def at_ms(self, frame: av.VideoFrame) -> int | None:
         """The frame's time, or None if it lies before one that was seen."""
         stamp = self._stamp(frame)
-        if stamp is None:
+        if stamp is not None and self._base is None:
+            self._base = stamp if self.zero_s is None else 0
+        if stamp is None or self._base is None:
             raw_s = self._last_s + self._frame_s if self.zero_s is not None else 0.0
         else:
-            raw_s = stamp * self._tick_s + self._shift_s
+            raw_s = (stamp - self._base) * self._tick_s + self._shift_s
         if self.zero_s is None:
-            self.zero_s = raw_s
+            self.zero_s = (self._base or 0) * self._tick_s
         else:
             step_s = raw_s - self._last_s
             if step_s < -MAX_STEP_BACK_S or step_s > MAX_STEP_S:
@@ -43,8 +47,8 @@ class VideoClock:
         if not 0 < lasts_s <= MAX_STEP_S:
             lasts_s = self._frame_s
         self._last_s = raw_s
-        self.end_s = raw_s - self.zero_s + lasts_s
-        return round(1000 * (raw_s - self.zero_s))
+        self.end_s = raw_s + lasts_s
+        return round(1000 * raw_s)
 
     def _stamp(self, frame: av.VideoFrame) -> int | None:
         """The presentation time, or the decoding time where that goes backwards less often.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ CHANGE_HALF = 25.0
 # A further keyframe must be nearly as good as the best frame to be worth storing.
 WORTH = 0.35
 MIN_SPREAD_MS = 800
+OVERLAPPING = 4
 
 
 @dataclass(slots=True)
@@ -59,6 +61,8 @@ class CandidatePool:
     stills: Stills
     held: list[Candidate] = field(default_factory=list)
     edges: list[int] = field(default_factory=list)
+    # How many of the held are thinned and written: looking at them again would take ever longer.
+    _settled: int = 0
     _usual: float = 0.0
     _leap_ms: int = -LEAP_MS
     _sampled_ms: int = -SAMPLE_MS
@@ -89,12 +93,14 @@ class CandidatePool:
         taken = [c for c in self.held if start_ms <= c.at_ms < end_ms]
         self.drop([c for c in self.held if c.at_ms < start_ms])
         self.held = [c for c in self.held if c.at_ms >= end_ms]
+        self._settled = 0
+        blends = sorted((cut.start_ms, cut.end_ms) for cut in cuts if cut.start_ms < cut.end_ms)
+        begins = [start for start, _ in blends]
         for candidate in taken:
-            blended = any(
-                cut.start_ms < candidate.at_ms < cut.end_ms
-                for cut in cuts
-                if cut.start_ms < cut.end_ms
-            )
+            # Transitions hardly overlap: one that began long before is over.
+            begun = bisect_left(begins, candidate.at_ms)
+            near = blends[max(0, begun - OVERLAPPING) : begun]
+            blended = any(candidate.at_ms < end for _, end in near)
             candidate.quality["transition"] = 1.0 if blended else 0.0
             if blended:
                 candidate.quality["quality_score"] = round(candidate.score * TRANSITION_FACTOR, 4)
@@ -114,8 +120,9 @@ class CandidatePool:
                 candidate.path.unlink(missing_ok=True)
 
     def _thin(self, now_ms: int) -> None:
+        first = max(0, self._settled - 1)
         kept: list[Candidate] = []
-        for candidate in self.held:
+        for candidate in self.held[first:]:
             last = kept[-1] if kept else None
             old = candidate.at_ms < now_ms - RECENT_MS
             if last is not None and old and self._share_bucket(last, candidate):
@@ -125,11 +132,13 @@ class CandidatePool:
                     kept[-1] = candidate
                 continue
             kept.append(candidate)
-        self.held = kept
+        self.held[first:] = kept
+        self._settled = first
         for candidate in kept:
             if candidate.at_ms >= now_ms - SPILL_MS:
                 break
             self.write(candidate)
+            self._settled += 1
 
     def _share_bucket(self, one: Candidate, other: Candidate) -> bool:
         apart = any(one.at_ms < edge_ms <= other.at_ms for edge_ms in self.edges)

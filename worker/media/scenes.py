@@ -22,7 +22,8 @@ class SceneBuilder:
 
     def cut(self, cut: Cut) -> None:
         """One boundary, in order of time."""
-        self._cuts.append(cut)
+        if cut.start_ms < cut.end_ms:
+            self._cuts.append(cut)  # the pictures inside it are marked down
         full = len(self._scenes) + len(self._starts) >= self._limits.scene_max_count
         if full or cut.at_ms - self._starts[-1] < self._limits.scene_min_ms:
             return  # the short scene before it goes on

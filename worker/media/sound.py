@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 
+from scenebook.local_disk import FULL, writing
 from worker.media.audio import AudioWriter
 from worker.media.damage import Damage
 
@@ -49,7 +50,10 @@ class SoundTrack:
             self._thread.join()
 
     def close(self) -> tuple[Path | None, bool]:
-        """Finish the file: its path, None if there was no sound; and whether it is silent."""
+        """Finish the file: its path, None if there was no sound; and whether it is silent.
+
+        Raises OutOfReach if the disk is full.
+        """
         self.stop()
         try:
             if self._failure is not None:
@@ -57,7 +61,13 @@ class SoundTrack:
             return self._writer.close()
         except (av.error.FFmpegError, ValueError, OSError) as error:
             self._writer.abandon()
-            self._damage.notes.append(f"the sound could not be kept ({error})")
+            number = getattr(error, "errno", None)
+            if number in FULL:
+                with writing(self._writer.path):
+                    raise OSError(number, "no room for the sound") from error
+            # The whole of the error names a path of this machine.
+            why = getattr(error, "strerror", None) or type(error).__name__
+            self._damage.notes.append(f"the sound could not be kept ({why})")
             return None, True
 
     def _hand_over(self) -> None:

@@ -16,6 +16,7 @@ from av.sidedata.sidedata import Type as SideData
 from av.video.reformatter import Colorspace, Interpolation, VideoReformatter
 from numpy.typing import NDArray
 
+from scenebook.local_disk import writing
 from worker.media.likeness import perceptual_hash
 from worker.media.pictures import Picture
 
@@ -113,7 +114,7 @@ class Stills:
         return self._scaled(frame, "yuv420p")
 
     def write_jpeg(self, frame: av.VideoFrame, path: Path) -> Written:
-        """Write the upright picture and tell what it is like."""
+        """Write the upright picture and tell what it is like. Raises OutOfReach."""
         picture = np.asarray(self._scaled(frame, "bgr24").to_ndarray(), np.uint8)
         picture = self.upright.apply(picture)
         if self._transfer in (TRC_PQ, TRC_HLG):
@@ -121,7 +122,8 @@ class Stills:
         done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
         if not done:
             raise OSError(f"cannot encode {path.name}")
-        path.write_bytes(data.tobytes())
+        with writing(path):
+            path.write_bytes(data.tobytes())
         return Written(picture.shape[1], picture.shape[0], perceptual_hash(picture))
 
     def _scaled(self, frame: av.VideoFrame, pixels: str) -> av.VideoFrame:

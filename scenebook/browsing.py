@@ -67,7 +67,7 @@ def page_of_scenes(
 
     Raises Expired if readers no longer see the generation that is asked for.
     """
-    with db.transaction(owner_id=owner_id) as tx:
+    with db.transaction(owner_id=owner_id, one_moment=True) as tx:
         video = seen_video(tx, owner_id=owner_id, video_id=video_id)
         if generation not in (None, video.generation):
             raise Expired("The video was indexed anew. Start from its first scene again.")
@@ -83,7 +83,7 @@ def page_of_scenes(
 
 def get_scene(db: Database, *, owner_id: UUID, scene_id: UUID) -> Scene:
     """One scene that readers see; NotFound if this owner has none with this id."""
-    with db.transaction(owner_id=owner_id) as tx:
+    with db.transaction(owner_id=owner_id, one_moment=True) as tx:
         scene = scenes.by_ids(tx, owner_id=owner_id, ids=[scene_id]).get(scene_id)
         if scene is not None:
             video = videos.get(tx, owner_id=owner_id, video_id=scene.video_id)
@@ -94,7 +94,7 @@ def get_scene(db: Database, *, owner_id: UUID, scene_id: UUID) -> Scene:
 
 def transcript_of(db: Database, *, owner_id: UUID, video_id: UUID) -> list[Utterance]:
     """What is said in a video, in order of time."""
-    with db.transaction(owner_id=owner_id) as tx:
+    with db.transaction(owner_id=owner_id, one_moment=True) as tx:
         video = seen_video(tx, owner_id=owner_id, video_id=video_id)
         by_scene = utterances.of_video(
             tx, owner_id=owner_id, video_id=video_id, generation=video.generation

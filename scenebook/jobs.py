@@ -19,6 +19,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import Connection
 
+from scenebook import tracing
 from scenebook.db import queue, scenes, videos
 from scenebook.db.engine import statement
 from scenebook.model import Stage, VideoStatus
@@ -64,6 +65,7 @@ def enqueue(
                 "unit": unit,
                 "units": units,
                 "priority": 1 if stage is Stage.DELETE else 2,
+                "traceparent": tracing.current(),
             },
         )
 

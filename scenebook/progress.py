@@ -62,7 +62,7 @@ class VideoProgress:
 
 def progress_of(db: Database, *, owner_id: UUID, video_id: UUID) -> VideoProgress:
     """Where a video stands."""
-    with db.transaction(owner_id=owner_id) as tx:
+    with db.transaction(owner_id=owner_id, one_moment=True) as tx:
         video = videos.get(tx, owner_id=owner_id, video_id=video_id)
         generation = videos.current_generation(tx, owner_id=owner_id, video_id=video_id)
         rows = tx.execute(

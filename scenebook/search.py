@@ -134,12 +134,12 @@ def _tried(
 ) -> SearchAnswer | None:
     """Ask, fuse, re-rank where that is wanted, and show; None if a space changed meanwhile."""
     owner_id, reranker = wanted.owner_id, wanted.reranker
-    with db.transaction(owner_id=owner_id) as tx:
+    with db.transaction(owner_id=owner_id, one_moment=True) as tx:
         known = spaces.all_spaces(tx)
         active = _active(known, wanted)
         of_scene = _scene_vectors(tx, wanted, active)
     _encode(encoder, wanted, active, of_scene, findings)
-    with db.transaction(owner_id=owner_id) as tx:
+    with db.transaction(owner_id=owner_id, one_moment=True) as tx:
         if _active(spaces.all_spaces(tx), wanted) != active:
             return None
         fused = _fused(tx, wanted, active, findings)
@@ -149,7 +149,7 @@ def _tried(
             return _answer(tx, wanted, fused, findings)
         read = hits_of(tx, fused.matches[:rerank_candidates], owner_id=owner_id)
     fused, relevance = _reranked(reranker, wanted, fused, read, findings)
-    with db.transaction(owner_id=owner_id) as tx:
+    with db.transaction(owner_id=owner_id, one_moment=True) as tx:
         return _answer(tx, wanted, fused, findings, relevance)
 
 

@@ -37,7 +37,7 @@ def similar_scenes(
     owner has no such scene, InvalidQuery with the reason if it has no vector.
     """
     checked_limits(limit=limit, threshold=threshold)
-    with db.transaction(owner_id=owner_id) as tx:
+    with db.transaction(owner_id=owner_id, one_moment=True) as tx:
         scene = _visible(tx, scene_id, owner_id=owner_id)
         stored = active_space(tx, channel)
         if stored is None:

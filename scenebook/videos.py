@@ -66,7 +66,7 @@ def container_metadata(video: Video) -> dict[str, Any]:
 
 def scenes_of(db: Database, *, owner_id: UUID, video_id: UUID) -> list[Scene]:
     """The scenes that readers see, in order."""
-    with db.transaction(owner_id=owner_id) as tx:
+    with db.transaction(owner_id=owner_id, one_moment=True) as tx:
         video = videos.get(tx, owner_id=owner_id, video_id=video_id)
         return scenes.of_video(
             tx, owner_id=owner_id, video_id=video_id, generation=video.generation

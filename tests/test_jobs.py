@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from scenebook import jobs, outcomes
 from scenebook.db import queue, videos, workers
@@ -291,3 +292,15 @@ def test_another_owner_can_neither_see_nor_end_a_job(
         assert queue.open_jobs(tx, owner_id=bob, video_id=video_id) == (0, 0)
         assert not queue.lock_video(tx, owner_id=bob, video_id=video_id)
     assert len(due_ids(relay)) == 1
+
+
+def test_words_that_are_too_much_for_postgres_are_no_outage(worker: Database, alice: UUID) -> None:
+    """An outage is waited for without end; this would be too much for ever."""
+    with (
+        pytest.raises(DBAPIError, match="too long for tsvector"),
+        worker.transaction(owner_id=alice) as tx,
+    ):
+        tx.exec_driver_sql(
+            "select to_tsvector('simple', string_agg(md5(i::text), ' '))"
+            " from generate_series(1, 60000) as i"
+        )

@@ -28,6 +28,7 @@ class Job:
     units: int
     attempt: int
     token: int
+    traceparent: str | None = None
 
     def scenes(self, count: int) -> range:
         """The scene indices of this job's batch, of a video with `count` scenes."""
@@ -94,6 +95,7 @@ def job_from(row: Row[Any]) -> Job:
         units=row.units,
         attempt=row.attempt,
         token=row.lease_token,
+        traceparent=row.traceparent,
     )
 
 

@@ -7,12 +7,16 @@ from typing import Any
 from uuid import UUID
 
 import jsonschema
+import structlog
 
 from scenebook import settling, sidecar
 from scenebook.db import scenes, states, utterances, words
-from scenebook.storage import video_prefix
+from scenebook.errors import Unavailable
+from scenebook.storage import Storage, video_prefix
 from worker.pipeline.claim import Claim
 from worker.pipeline.tools import Tools
+
+log = structlog.get_logger(__name__)
 
 # Sidecars of this many scenes are written, or validated, between two signs of life.
 SCENES = 200
@@ -39,9 +43,18 @@ def finalize(tools: Tools, claim: Claim) -> None:
             tx, owner_id=job.owner_id, video_id=job.video_id, generation=job.generation
         )
     # After the commit: readers of the old generation have their pictures until the switch.
-    prefix = video_prefix(owner_id=job.owner_id, video_id=job.video_id)
-    for older in range(1, job.generation):
-        tools.storage.delete_prefix(f"{prefix}/g{older}")
+    try:
+        remove_older_files(
+            tools.storage, owner_id=job.owner_id, video_id=job.video_id, generation=job.generation
+        )
+    except Unavailable as error:  # the job is done; the relay's tidying removes what is left
+        log.warning("older_files_left", error=str(error))
+
+
+def remove_older_files(storage: Storage, *, owner_id: UUID, video_id: UUID, generation: int) -> int:
+    """Remove pictures and sound of the generations before this one; returns how many."""
+    prefix = video_prefix(owner_id=owner_id, video_id=video_id)
+    return sum(storage.delete_prefix(f"{prefix}/g{older}") for older in range(1, generation))
 
 
 def _sidecars(tools: Tools, claim: Claim) -> list[tuple[UUID, dict[str, Any]]]:

@@ -13,4 +13,4 @@ where id = :id
   and run_at <= now()
   and not cancel_requested
   and not exists (select from public.workers as w where w.id = :worker and w.draining)
-returning id, owner_id, video_id, generation, stage, unit, units, attempt, lease_token
+returning id, owner_id, video_id, generation, stage, unit, units, attempt, lease_token, traceparent

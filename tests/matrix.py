@@ -161,6 +161,7 @@ RELATIONS: Mapping[str, str] = {
     "public.webhook_endpoints": NOTHING,
     "public.workers": NOTHING,
     "scenebook.alembic_version": NOTHING,
+    "scenebook.revision_files": NOTHING,
     "scenebook.sql_functions": NOTHING,
 }
 
@@ -237,7 +238,11 @@ def _rpc(a: Things, own: Things) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _posted_rpc(a: Things, own: Things) -> list[Asked]:
     return [
-        {"path": {"function": function}, "json": json.loads(json.dumps(asked, default=str))}
+        {
+            "path": {"function": function},
+            "json": json.loads(json.dumps(asked, default=str)),
+            "headers": {"Prefer": "count=exact"},
+        }
         for function, asked in _rpc(a, own)
     ]
 

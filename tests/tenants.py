@@ -88,6 +88,18 @@ def two_tenants(url: str, data_dir: Path) -> Iterator[Tenants]:
         yield Tenants(api, settings, url, things)
 
 
+def fill_everything(tenants: Tenants, owner: UUID) -> None:
+    """One more of everything that an owner can make, without indexing."""
+    for make in (a_new_video, *MAKERS.values()):
+        if make is a_new_video:
+            with psycopg.connect(tenants.url) as connection:
+                connection.execute(
+                    "insert into public.owners (id) values (%s) on conflict do nothing", (owner,)
+                )
+        make(tenants.api, tenants.url, owner)
+    _fill_the_rest(tenants.api, tenants.url, owner)
+
+
 def as_a_stranger(tenants: Tenants, **request: Any) -> Any:
     """A request without credentials, as the first one of its address."""
     services = tenants.api.app.state.services  # type: ignore[attr-defined]

@@ -44,6 +44,7 @@ RULES = {
               ('embedding_spaces', 'new_spaces', '{scenebook_worker}'),
               ('embedding_spaces', 'changed_spaces', '{scenebook_worker}'),
               ('embedding_spaces', 'dropped_spaces', '{scenebook_worker}'),
+              ('videos', 'arriving_of_all', '{scenebook_relay}'),
               ('jobs', 'jobs_of_all', '{scenebook_relay,scenebook_worker}'),
               ('workers', 'workers_of_all', '{scenebook_relay,scenebook_worker}'),
               ('api_keys', 'presented_key', '{scenebook_api}'),
@@ -185,6 +186,48 @@ RULES = {
         join pg_index as j on j.indrelid = i.indrelid and i.indexrelid < j.indexrelid
         join pg_class as c on c.oid = i.indrelid and c.relnamespace = 'public'::regnamespace
         where i.indkey::text = j.indkey::text and i.indpred is null and j.indpred is null
+    """,
+    "policies ask who the owner is once a statement": """
+        select p.tablename, p.policyname from pg_policies as p
+        where regexp_count(
+                concat(p.qual, p.with_check), '(auth\\.(uid|jwt|role)|current_setting)\\(')
+            > regexp_count(
+                concat(p.qual, p.with_check), 'SELECT (auth\\.(uid|jwt|role)|current_setting)\\(')
+    """,
+    "no two policies of a table do the same for a role": """
+        select p.tablename, p.policyname, q.policyname from pg_policies as p
+        join pg_policies as q on q.tablename = p.tablename and q.policyname > p.policyname
+        where p.roles && q.roles and p.cmd = q.cmd
+          and p.qual is not distinct from q.qual and p.with_check is not distinct from q.with_check
+    """,
+    "no policy is on a table whose row security is off": """
+        select p.polrelid::regclass, p.polname from pg_policy as p
+        join pg_class as c on c.oid = p.polrelid where not c.relrowsecurity
+    """,
+    "no view, materialized view or foreign table shows what row security hides": """
+        select c.oid::regclass from pg_class as c
+        where c.relnamespace in ('public'::regnamespace, 'scenebook'::regnamespace)
+          and c.relkind in ('m', 'f')
+    """,
+    "functions are granted to nobody by default, and none is called by who is not signed in": f"""
+        select p.oid::regprocedure from ({OUR_FUNCTIONS}) as p
+        where exists (
+            select from aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as g
+            where g.grantee = 0 or g.grantee::regrole::text = 'anon')
+    """,
+    "nothing of ours is granted to everybody": """
+        select c.oid::regclass from pg_class as c
+        cross join aclexplode(c.relacl) as g
+        where c.relnamespace in ('public'::regnamespace, 'scenebook'::regnamespace)
+          and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S') and g.grantee = 0
+    """,
+    "what runs in parallel changes nothing": f"""
+        select p.oid::regprocedure from ({OUR_FUNCTIONS}) as p
+        where p.proparallel = 's' and (p.provolatile = 'v' or p.prosrc ~ 'set_config')
+    """,
+    "only vector lies in public beside ours": """
+        select e.extname from pg_extension as e
+        where e.extnamespace = 'public'::regnamespace and e.extname <> 'vector'
     """,
     "no extension but vector is needed": """
         select e.extname from pg_extension as e where e.extname not in ('plpgsql', 'vector')

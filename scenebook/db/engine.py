@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from functools import cache
 from importlib import resources
@@ -12,7 +12,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
-from psycopg.errors import LockNotAvailable, QueryCanceled
+from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
 from sqlalchemy import Connection, TextClause, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
@@ -23,6 +23,7 @@ from sqlalchemy.exc import (
     TimeoutError,
 )
 
+from scenebook.db.roles import refuse_unsafe
 from scenebook.errors import ConfigurationError, OutOfReach, Unavailable
 
 # Errors of the moment, not of the statement: a lost connection, a server that shuts down or is
@@ -41,6 +42,8 @@ class Role(StrEnum):
 # The role that Supabase gives to whoever is signed in.
 OwnRole = Literal["authenticated"]
 
+# Limits of the program that one statement's values go beyond, as a text too long to be indexed.
+TOO_MUCH = frozenset({"54000", "54001", "54011", "54023"})
 # The code of the error where a statement was ended.
 TOOK_TOO_LONG = "took_too_long"
 STATEMENT_TIMEOUT_S = {Role.API: 10, Role.WORKER: 60, Role.RELAY: 15}
@@ -93,6 +96,7 @@ class Database:
             },
         )
         event.listen(self.engine, "connect", self._take_role)
+        self._of_one_moment = self.engine.execution_options(isolation_level="REPEATABLE READ")
 
     def _take_role(self, connection: Any, _record: Any) -> None:
         """Drop every privilege of the URL's user, which may be a superuser.
@@ -100,7 +104,21 @@ class Database:
         Every transaction takes its role anew: behind a pooler it may be on another connection.
         """
         connection.execute(f"set role {self.role}")
+        try:
+            refuse_unsafe(connection, self.role)
+        except ConfigurationError:
+            connection.close()
+            raise
         connection.commit()
+
+    def check(self) -> None:
+        """Raises ConfigurationError if row security would not hold the role.
+
+        Every new connection is looked at; this makes one. A server that is away, or that has no
+        such role before it is migrated, is waited for elsewhere.
+        """
+        with suppress(sa.exc.DBAPIError, TimeoutError), self.engine.connect():
+            pass
 
     @contextmanager
     def transaction(
@@ -109,28 +127,31 @@ class Database:
         owner_id: UUID,
         role: OwnRole | None = None,
         claims: Mapping[str, Any] | None = None,
+        one_moment: bool = False,
     ) -> Iterator[Connection]:
         """One transaction that sees and writes this owner's rows only.
+
+        one_moment: for reading; all statements see the rows of one moment, while others write.
 
         It runs under the pool's role, or as the owner's own, `authenticated`; `claims` are what
         SQL reads of the owner's token besides its `sub` and `role`. Raises Unavailable if Postgres
         cannot be reached.
         """
-        with self._begin() as tx:
+        with self._begin(self._of_one_moment if one_moment else self.engine) as tx:
             become(tx, owner_id=owner_id, role=role or self.role, claims=claims)
             yield tx
 
     @contextmanager
     def across_owners(self) -> Iterator[Connection]:
         """One transaction on the to-do list; row security shows it no owner's content."""
-        with self._begin() as tx:
+        with self._begin(self.engine) as tx:
             tx.execute(text("select set_config('role', :role, true)"), {"role": self.role.value})
             yield tx
 
     @contextmanager
-    def _begin(self) -> Iterator[Connection]:
+    def _begin(self, engine: sa.Engine) -> Iterator[Connection]:
         try:
-            with self.engine.begin() as tx:
+            with engine.begin() as tx:
                 yield tx
         except OfTheMoment as error:
             cause = getattr(error, "orig", error)
@@ -139,10 +160,12 @@ class Database:
                     "Every connection to Postgres is in use. Come again in a moment, or raise "
                     "API_THREADS or DATABASE_POOL_SIZE."
                 ) from error
-            if isinstance(cause, LockNotAvailable):
+            if isinstance(cause, LockNotAvailable | DeadlockDetected):
                 raise Unavailable(
                     "Another operation on the same video has not finished. Try again in a moment."
                 ) from error
+            if getattr(cause, "sqlstate", None) in TOO_MUCH:
+                raise  # no outage: it would be too much the next time as well
             if isinstance(cause, QueryCanceled):
                 raise Unavailable(
                     f"Postgres took longer than the {STATEMENT_TIMEOUT_S[self.role]} s that a "
@@ -178,6 +201,15 @@ def become(
         ),
         {"claims": said, "role": str(role)},
     )
+
+
+def check_role(url: str, role: Role) -> None:
+    """`Database.check` with a connection of its own, before a process forks or serves."""
+    db = Database(url, role=role, pool_size=1)
+    try:
+        db.check()
+    finally:
+        db.close()
 
 
 @cache

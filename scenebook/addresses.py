@@ -5,7 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
@@ -16,6 +18,10 @@ from scenebook.settings import Settings
 Resolver = Callable[[str, int], Sequence[str]]
 
 MAX_URL = 2000
+# The system's resolver has no time bound of its own worth the name. A look-up that is given up goes
+# on in its thread, so there is a limit to those, too.
+LOOK_UP_S = 5.0
+LOOK_UPS_AT_ONCE = 32
 # On other ports of public machines databases and mail servers wait for lines they understand.
 PORTS = frozenset({80, 443, 8080, 8443})
 NEARBY = ("localhost", "internal", "local", "home.arpa", "lan", "intranet", "corp")
@@ -114,13 +120,13 @@ def is_public(address: str) -> bool:
     return found.is_global and not any(found in network for network in DETOURS)
 
 
-def addresses_of(place: Place, *, resolver: Resolver) -> list[str]:
+def addresses_of(place: Place, *, resolver: Resolver, within_s: float = LOOK_UP_S) -> list[str]:
     """The addresses to connect to. Raises InvalidInput if any is not public, or Unavailable.
 
     One that is not public condemns all: a name that leads inside is no accident.
     """
     try:
-        found = list(resolver(place.host, place.port))
+        found = _looked_up(place, resolver, within_s)
     except (OSError, UnicodeError) as error:
         if isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN:
             raise Unavailable(
@@ -132,6 +138,37 @@ def addresses_of(place: Place, *, resolver: Resolver) -> list[str]:
     if not place.allowed and not all(is_public(one) for one in found):
         raise not_allowed("The URL's host has an address that is not public.")
     return found
+
+
+_look_ups = threading.BoundedSemaphore(LOOK_UPS_AT_ONCE)
+
+
+def _looked_up(place: Place, resolver: Resolver, within_s: float) -> list[str]:
+    """What the resolver says in time. Raises OSError."""
+    late = socket.gaierror(socket.EAI_AGAIN, "The name servers did not answer in time.")
+    slots = _look_ups
+    if not slots.acquire(timeout=within_s):
+        raise late
+    answer: Future[list[str]] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(list(resolver(place.host, place.port)))
+        except Exception as error:  # noqa: BLE001 - it is raised again by whoever waits
+            answer.set_exception(error)
+        finally:
+            slots.release()
+
+    # No pool: the end of this process would wait for a pool's threads.
+    try:
+        threading.Thread(target=ask, name="look-up", daemon=True).start()
+    except RuntimeError:  # this process may have no more threads now
+        slots.release()
+        raise late from None
+    try:
+        return answer.result(within_s)
+    except TimeoutError:
+        raise late from None
 
 
 def look_up(host: str, port: int) -> list[str]:

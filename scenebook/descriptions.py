@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -30,10 +32,13 @@ TAGS = 20
 TRANSCRIPT_CHARS = 6000
 # The best frame, and at most two more while the model sees nothing to describe.
 FRAMES_TRIED = 3
-# Codes of errors that a service answers with all the same, and is paid for.
-UNUSABLE = frozenset({"bad_answer", "refused"})
+# Codes of errors that a service answers with all the same, and is paid for; whoever gives up
+# waiting for an answer may be charged for it too.
+UNUSABLE = frozenset({"bad_answer", "refused", "timeout"})
 # So many failed calls in a row, and the service is taken to be down for the rest of the video.
 FAILURES_IN_A_ROW = 3
+# A service that hangs every now and then may cost a job this many times a call's time bound.
+CALLS_IN_VAIN = 10
 
 PROMPT = """\
 You describe scenes of videos for a search index. You get a still picture of one scene and what is \
@@ -144,7 +149,8 @@ class Budget:
 
     Answers from the cache count too, so that a re-run describes the same scenes as the first run.
     per_day bounds what the owner pays for in 24 hours, and paid_today tells what that is: it is
-    asked before each call, since other jobs of the owner pay too.
+    asked before each call, since other jobs of the owner pay too. patience_s bounds the time spent
+    on calls that fail.
     """
 
     def __init__(
@@ -153,11 +159,14 @@ class Budget:
         *,
         per_day: int | None = None,
         paid_today: Callable[[], int] = lambda: 0,
+        patience_s: float = math.inf,
     ) -> None:
         self._left = max_calls
         self._per_day = per_day
         self._paid_today = paid_today
+        self._patience_s = patience_s
         self._failures: list[ScenebookError] = []
+        self._given_up: ScenebookError | None = None
         self._lock = threading.Lock()
 
     def take(self) -> str | None:
@@ -177,19 +186,23 @@ class Budget:
             f"{self._per_day}. Retry the channel visual later."
         )
 
-    def report(self, error: ScenebookError | None) -> None:
+    def report(self, error: ScenebookError | None, *, took_s: float = 0) -> None:
         """Tell how a call ended; a service that answers, if only with a refusal, is up."""
         down = isinstance(error, ConfigurationError) or (
             error is not None and error.retryable and error.code != "bad_answer"
         )
         with self._lock:
             self._failures = [*self._failures, error] if error is not None and down else []
+            if error is not None and down:
+                self._patience_s -= took_s
+                if len(self._failures) >= FAILURES_IN_A_ROW or self._patience_s <= 0:
+                    self._given_up = error
 
     @property
     def given_up(self) -> ScenebookError | None:
-        """The last error, once so many calls in a row failed that another would waste time."""
+        """The last error, once so many calls failed that another would waste time."""
         with self._lock:
-            return self._failures[-1] if len(self._failures) >= FAILURES_IN_A_ROW else None
+            return self._given_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,16 +240,17 @@ def describe_scene(
     spent: str | None = None
     for frame, keyframe in enumerate(keyframes[:FRAMES_TRIED]):
         if (reason := budget.given_up) is not None:
-            return _failed(reason, prefix="Not tried, after several failures in a row: ")
+            return _failed(reason, prefix="Not tried, after several failures: ")
         if (spent := budget.take()) is not None:
             break
+        began = time.monotonic()
         try:
             kept = remote.kept_description([keyframe], transcript)
             if kept is None and (spent := budget.unpayable()) is not None:
                 break
             answer = kept or remote.describe([keyframe], transcript)
         except ScenebookError as error:
-            budget.report(error)
+            budget.report(error, took_s=time.monotonic() - began)
             log.warning("description_failed", code=error.code, error=str(error))
             return _failed(error)
         budget.report(None)

@@ -21,6 +21,7 @@ import httpcore
 
 from scenebook.addresses import Place, Resolver, addresses_of, look_up, not_allowed, place_of
 from scenebook.errors import InvalidInput, TooLarge, Unavailable
+from scenebook.local_disk import check_room, writing
 
 CONNECT_S = 10.0
 SILENCE_S = 30.0
@@ -88,7 +89,8 @@ def download(
 ) -> Downloaded:
     """Fetch a URL into a file; `on_part` hears the bytes so far and in all, and may raise.
 
-    Raises as `fetch`, and for any status but 200: Unavailable where another attempt may help.
+    Raises as `fetch`, and for any status but 200: Unavailable where another attempt may help, so
+    too if this machine has no room for it (`disk_full`).
     """
     sending = _Sending("GET", {"Accept": "*/*"}, None)
     rules = _Rules(time.monotonic() + timeout_s, allow_hosts, max_redirects, resolver)
@@ -98,8 +100,10 @@ def download(
         total = _length(given)
         if total is not None and total > max_bytes:
             raise _too_large(max_bytes)
+        check_room(path.parent, total or 0)
         digest, done = hashlib.sha256(), 0
-        with path.open("wb") as file:
+        # Errors of the network are httpcore's, so only those of the disk are caught here.
+        with writing(path), path.open("wb") as file:
             for part in _parts(response, rules, max_bytes=max_bytes):
                 file.write(part)
                 digest.update(part)
@@ -261,7 +265,9 @@ class _Checked(httpcore.NetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         """Try the checked addresses in turn; the name is not looked up again."""
-        addresses = addresses_of(self._place, resolver=self._rules.resolver)
+        addresses = addresses_of(
+            self._place, resolver=self._rules.resolver, within_s=self._rules.left_s(CONNECT_S)
+        )
         for place, address in enumerate(addresses):
             try:
                 stream = self._network.connect_tcp(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import Connection
 
-from scenebook import settling
+from scenebook import settling, tracing
 from scenebook.db import queue, scenes
 from scenebook.db.engine import statement
 from scenebook.db.queue import Job
@@ -19,6 +19,8 @@ from scenebook.model import JobState, Stage
 log = structlog.get_logger(__name__)
 
 MAX_BACKOFF_S = 300
+# The database or the storage is asked again as after so many failures, for as long as it is away.
+OUTAGE_TRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +34,16 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a job did not succeed: a stable code, a sentence for people, and what follows."""
+    """Why a job did not succeed: a stable code, a sentence for people, and what follows.
+
+    An outage is nobody's failure: it uses up no attempt.
+    """
 
     code: str
     message: str
     retryable: bool
     crashed: bool = False
+    outage: bool = False
 
 
 def succeed(tx: Connection, job: Job) -> None:
@@ -74,17 +80,19 @@ def fail(
         )
     again = failure.retryable and (
         failure.crashed
+        or failure.outage
         or job.attempt < policy.max_attempts
         # Nobody else removes what an owner wants gone; it is tried until storage is back.
         or job.stage is Stage.DELETE
     )
     tries = crash_count + 1 if failure.crashed else job.attempt
+    tries = OUTAGE_TRIES if failure.outage else tries
     _release(
         tx,
         job,
         state=JobState.RETRYABLE if again else JobState.FAILED,
         failure=failure,
-        attempts_back=1 if failure.crashed else 0,
+        attempts_back=1 if failure.crashed or failure.outage else 0,
         crashes=1 if failure.crashed else 0,
         delay_s=_backoff(tries, base_s=policy.backoff_s) if again else 0,
     )
@@ -177,4 +185,5 @@ def sweep(tx: Connection, lost: queue.Expired, *, policy: RetryPolicy) -> JobSta
         if row.over_deadline
         else Failure("worker_lost", "The worker fell silent.", retryable=True, crashed=True)
     )
-    return fail(tx, job, failure, policy=policy, crash_count=row.crash_count)
+    with tracing.continued(job.traceparent):
+        return fail(tx, job, failure, policy=policy, crash_count=row.crash_count)

@@ -30,15 +30,13 @@ from scenebook.errors import InvalidInput, ScenebookError, Unavailable
 from scenebook.languages import code_of, configuration_heard
 from scenebook.model import Channel, EmbeddingSpace, Utterance, UtteranceSource
 from scenebook.remote_answers import Completion, Transcription, Vectors, read_body, segments_of
-from scenebook.remote_calls import RemoteCalls
+from scenebook.remote_calls import RemoteCalls, transcription_of
 from scenebook.settings import Settings
 from scenebook.subtitles import storable
 from scenebook.text_pieces import batches, estimate_tokens, split_text
 from scenebook.transcripts import WhisperSegment, gate_speech
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
-
     from scenebook.db.paid_calls import PaidKind
 
 log = structlog.get_logger(__name__)
@@ -91,6 +89,10 @@ class RemoteModels:
         """Whether a key or an address is configured."""
         return self._calls.available
 
+    def stop(self) -> None:
+        """Give up every call, from any thread; what is in progress raises Unavailable."""
+        self._calls.stop()
+
     def close(self) -> None:
         """Drop the connections."""
         self._calls.close()
@@ -112,7 +114,7 @@ class RemoteModels:
         try:
             described = read_answer(self._described(asked, images))
         except ScenebookError as error:
-            if error.code in UNUSABLE:  # paid for all the same, so it counts
+            if error.code in UNUSABLE:  # paid for all the same, or perhaps, so it counts
                 key = self._key("unusable", uuid4().hex)
                 self._cache.put(key, {"error": error.code}, kind="description")
             raise
@@ -295,7 +297,7 @@ class RemoteModels:
         if kept is None:
             options: dict[str, Any] = {"language": language} if language else {}
             body = self._calls.body(
-                lambda client: _transcription(client, model, piece.flac, options)
+                lambda client: transcription_of(client, model, piece.flac, options)
             )
             kept = read_body(Transcription, body).model_dump()
             self._cache.put(key, kept, kind="transcription")
@@ -304,16 +306,6 @@ class RemoteModels:
     def _key(self, *parts: str) -> str:
         """The key of a paid call: SHA-256 of the server and all that decides its answer."""
         return _digest(json.dumps([self._calls.base_url, *parts]).encode())
-
-
-def _transcription(client: AsyncOpenAI, model: str, flac: bytes, options: dict[str, Any]) -> Any:
-    return client.audio.transcriptions.with_raw_response.create(
-        model=model,
-        file=("audio.flac", flac, "audio/flac"),
-        response_format="verbose_json",
-        timestamp_granularities=["segment"],
-        **options,
-    )
 
 
 def _digest(content: bytes) -> str:

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
 OPENAI_URL = "https://api.openai.com/v1"
-CONNECT_TIMEOUT_S = 5.0
 # How much later than its deadline a call may end, should the event loop itself be held up.
 GRACE_S = 1.0
 MESSAGE_CHARS = 300
+# More of an error than this is not even looked through for secrets.
+LOOKED_THROUGH_CHARS = 10_000
 SECRET = re.compile(r"(?i)\b(?:sk|pk|rk)-[\w*.-]{6,}|\bbearer\s+\S+")
 
 
@@ -48,6 +49,8 @@ class RemoteCalls:
         self._timeout_s = settings.openai_timeout_s
         self._max_retries = settings.openai_max_retries
         self._lock = threading.Lock()
+        self._pending: set[concurrent.futures.Future[bytes]] = set()
+        self._stopped = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: AsyncOpenAI | None = None
 
@@ -63,11 +66,24 @@ class RemoteCalls:
             )
         loop, client = self._started()
         pending = asyncio.run_coroutine_threadsafe(self._bounded(request, client), loop)
+        self._pending.add(pending)
+        if self._stopped:
+            pending.cancel()
         try:
             return pending.result(self._timeout_s + GRACE_S)
         except concurrent.futures.TimeoutError:
             pending.cancel()
             raise self._deadline() from None
+        except concurrent.futures.CancelledError:
+            raise Unavailable(f"The call to {self.host} was given up.") from None
+        finally:
+            self._pending.discard(pending)
+
+    def stop(self) -> None:
+        """Give up the calls in progress, from any thread; they and later ones raise Unavailable."""
+        self._stopped = True
+        for pending in list(self._pending):
+            pending.cancel()
 
     def close(self) -> None:
         """Drop the connections and end the thread; the next call starts them again."""
@@ -83,14 +99,14 @@ class RemoteCalls:
     def _started(self) -> tuple[asyncio.AbstractEventLoop, AsyncOpenAI]:
         # On first use, not at construction: a thread would not survive Celery's fork. And here, not
         # in the loop: loading the package takes a second, which is none of the call's time.
-        import openai
+        from scenebook.remote_client import connected
 
         with self._lock:
             if self._loop is None or self._client is None:
-                self._client = openai.AsyncOpenAI(
-                    api_key=self._key or "none",
-                    base_url=self.base_url,
-                    timeout=openai.Timeout(self._timeout_s, connect=CONNECT_TIMEOUT_S),
+                self._client = connected(
+                    self._key,
+                    self.base_url,
+                    timeout_s=self._timeout_s,
                     max_retries=self._max_retries,
                 )
                 self._loop = asyncio.new_event_loop()
@@ -104,11 +120,22 @@ class RemoteCalls:
     ) -> bytes:
         import openai
 
+        from scenebook.remote_client import AnswerTooLong, never_sent
+
         try:
             async with asyncio.timeout(self._timeout_s):
                 return bytes((await request(client)).content)
-        except (TimeoutError, openai.APITimeoutError):
+        except TimeoutError:
             raise self._deadline() from None
+        except openai.APITimeoutError as error:
+            if never_sent(error):
+                raise Unavailable(f"{self.host} accepted no connection in time.") from None
+            raise self._deadline() from None
+        except AnswerTooLong:
+            raise Unavailable(
+                f"{self.host} gave an answer that is too long, or packed in a strange way.",
+                code="bad_answer",
+            ) from None
         except openai.OpenAIError as error:
             raise self._translated(error) from None
 
@@ -123,6 +150,11 @@ class RemoteCalls:
             return Unavailable(f"{self.host} cannot be reached: {self.redacted(str(error))}")
         said = self.redacted(error.message)
         match error.status_code:
+            case status if status < 400:
+                return ConfigurationError(
+                    f"{self.host} redirects ({status}), which is not followed. Set "
+                    "OPENAI_BASE_URL to where the API is."
+                )
             case 401 | 403:
                 return ConfigurationError(
                     f"{self.host} refuses the key. Check OPENAI_API_KEY. It says: {said}"
@@ -149,7 +181,21 @@ class RemoteCalls:
     def redacted(self, text: str) -> str:
         """A text of the other side, short, on one line and without anything like a key."""
         known = text.replace(self._key, "***") if self._key else text
+        known = known[:LOOKED_THROUGH_CHARS]
         return " ".join(storable(SECRET.sub("***", known)).split())[:MESSAGE_CHARS]
+
+
+def transcription_of(
+    client: AsyncOpenAI, model: str, flac: bytes, options: dict[str, Any]
+) -> Awaitable[Any]:
+    """The request for the words of one piece of audio."""
+    return client.audio.transcriptions.with_raw_response.create(
+        model=model,
+        file=("audio.flac", flac, "audio/flac"),
+        response_format="verbose_json",
+        timestamp_granularities=["segment"],
+        **options,
+    )
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

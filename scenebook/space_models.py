@@ -91,6 +91,11 @@ class TextEncoders:
             self._remote[id(models)] = RemoteModels(models.settings, self._cache)
         return self._remote[id(models)]
 
+    def stop(self) -> None:
+        """Give up every call to an API, from any thread; what is in progress raises Unavailable."""
+        for one in list(self._remote.values()):
+            one.stop()
+
     def close(self) -> None:
         """Drop the connections."""
         for one in self._remote.values():

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
@@ -13,9 +15,10 @@ from uuid import UUID
 import obstore
 import structlog
 from obstore.exceptions import BaseError
-from obstore.store import from_url
+from obstore.store import ObjectStore, from_url
 
 from scenebook.errors import ConfigurationError, InvalidMedia, OutOfReach
+from scenebook.local_disk import check_room, writing
 
 log = structlog.get_logger(__name__)
 
@@ -23,9 +26,16 @@ PART_BYTES = 8 * 1024 * 1024
 PARTS_AT_ONCE = 2
 # Held in memory for everybody who watches a video.
 STREAM_BYTES = 1024 * 1024
-# A source may grow by this much in temporary files beside it: audio and pictures.
-HEADROOM = 256 * 1024 * 1024
+LISTED_AT_ONCE = 500
+# A bucket that is silent for so long is away. obstore alone would ask again for three minutes, and
+# give up after half a minute on a large object that does arrive.
+SILENCE_S = 20.0
+LONGEST_TRANSFER_S = 3600.0
+RETRIES = 4
 
+# Lies in a local storage directory. Where it is missing, a disk is not mounted or the directory was
+# moved away: what is written would be lost, and what is missing is not deleted.
+MARKER = ".scenebook-storage"
 
 OnPart = Callable[[], None]
 
@@ -39,6 +49,15 @@ def video_prefix(*, owner_id: UUID, video_id: UUID) -> str:
     return f"{owner_id}/{video_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object as it is listed; `modified` knows its time zone."""
+
+    key: str
+    bytes: int
+    modified: datetime
+
+
 class Storage:
     """Objects by key. Raises FileNotFoundError for a missing key, Unavailable for the rest.
 
@@ -46,12 +65,12 @@ class Storage:
     does. `on_part` is called for every part or object of what may take long, and may raise.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, silence_s: float = SILENCE_S) -> None:
         self._root = Path(unquote(urlsplit(url).path)) if url.startswith("file:") else None
         try:
             if self._root is not None:
-                self._root.mkdir(parents=True, exist_ok=True)
-            self._store = from_url(url)
+                _take_directory(self._root)
+            self._store = _store_at(url, silence_s)
         except (BaseError, OSError, ValueError) as error:
             raise ConfigurationError(
                 f"STORAGE_URL: {str(error).splitlines()[0]}. Use s3://bucket/prefix or file:///path."
@@ -59,16 +78,28 @@ class Storage:
 
     @contextmanager
     def _reaching(self, what: str) -> Iterator[None]:
+        self._check_directory()
         try:
             yield
         except FileNotFoundError:
-            if self._root is not None and not self._root.is_dir():
-                log.error("storage_directory_gone", directory=str(self._root))
-                raise OutOfReach("The storage directory is gone. Check STORAGE_URL.") from None
+            self._check_directory()
             raise
         except (BaseError, OSError) as error:
             log.warning("storage_failed", what=what, error=str(error))
             raise OutOfReach(f"Storage did not {what}. Check STORAGE_URL.") from error
+        self._check_directory()  # it may have gone meanwhile, and a write makes it anew
+
+    def _check_directory(self) -> None:
+        if self._root is not None and not (self._root / MARKER).is_file():
+            log.error(
+                "storage_directory_gone",
+                directory=str(self._root),
+                to_begin_anew=f"remove {_memory_of(self._root)}",
+            )
+            raise OutOfReach(
+                "The storage directory is gone or empty. Check STORAGE_URL, and that its disk is "
+                "mounted."
+            )
 
     def _writer(self, key: str) -> obstore.WritableFile:
         """For an object in parts; as many as are on their way at once are in memory."""
@@ -123,6 +154,33 @@ class Storage:
                 for found in batch
             }
 
+    def prefixes(self) -> list[str]:
+        """The first part of every key: the owners that have objects."""
+        with self._reaching("list objects"):
+            found = obstore.list_with_delimiter(self._store)
+            return [prefix.rstrip("/") for prefix in found["common_prefixes"]]
+
+    def objects(self, prefix: str) -> Iterator[list[StoredObject]]:
+        """What lies under a prefix, in batches: there may be more than fits into memory."""
+        with self._reaching("list objects"):
+            for batch in obstore.list(self._store, prefix=prefix, chunk_size=LISTED_AT_ONCE):
+                yield [
+                    StoredObject(one["path"], int(one["size"]), one["last_modified"])
+                    for one in batch
+                ]
+
+    def remove_unchanged(self, listed: StoredObject) -> bool:
+        """Delete an object unless it has been written anew since it was listed."""
+        try:
+            with self._reaching("tell an age"):
+                now = obstore.head(self._store, listed.key)["last_modified"]
+        except FileNotFoundError:
+            return False
+        if now != listed.modified:
+            return False
+        self.delete(listed.key)
+        return True
+
     def get(self, key: str) -> bytes:
         """The bytes under a key."""
         with self._reaching("give an object"):
@@ -153,8 +211,8 @@ class Storage:
         digest = hashlib.sha256()
         with self._reaching("give a file"):
             found = obstore.get(self._store, key)
-        with _writing(path):
-            _check_room(path.parent, found.meta["size"])
+        with writing(path):
+            check_room(path.parent, found.meta["size"])
             with path.open("wb") as file:
                 for part in self._parts(found):
                     digest.update(part)
@@ -179,6 +237,9 @@ class Storage:
                     self.delete(found["path"])
                     deleted += 1
                     on_part()
+        if self._root is not None and prefix:
+            # A write that was cut off leaves a file that is no object.
+            shutil.rmtree(self._root / prefix, ignore_errors=True)
         return deleted
 
     def delete(self, key: str) -> None:
@@ -190,22 +251,35 @@ class Storage:
                 return
 
 
-def _check_room(directory: Path, size: int) -> None:
-    free = shutil.disk_usage(directory).free
-    if free < size + HEADROOM:
-        raise OutOfReach(
-            f"The worker's temporary directory has {free >> 20} MB free, and this video needs "
-            f"{(size + HEADROOM) >> 20} MB. Free some space or set TMPDIR."
-        )
+def _store_at(url: str, silence_s: float) -> ObjectStore:
+    if url.startswith("file:"):
+        return from_url(url)
+    return from_url(
+        url,
+        client_options={
+            "read_timeout": timedelta(seconds=silence_s),
+            "timeout": timedelta(seconds=LONGEST_TRANSFER_S),
+            "allow_http": True,  # to an endpoint whose address says so
+        },
+        retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=silence_s)},
+    )
 
 
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """A full or missing disk of this machine is no missing object."""
-    try:
-        yield
-    except OSError as error:
-        log.error("local_copy_failed", path=str(path), error=str(error))
-        raise OutOfReach(
-            "The worker's temporary directory cannot be written. Free some space or set TMPDIR."
-        ) from error
+def _memory_of(root: Path) -> Path:
+    return root.with_name(f".{root.name}.scenebook")
+
+
+def _take_directory(root: Path) -> None:
+    """Make a storage directory where there never was one.
+
+    A file beside it remembers that there was: whoever starts while its disk is not mounted must
+    not begin anew in the empty place.
+    """
+    memory = _memory_of(root)
+    root.mkdir(parents=True, exist_ok=True)
+    if not (root / MARKER).exists():
+        if memory.exists():
+            return
+        (root / MARKER).touch()
+    with suppress(OSError):  # the directory above may be closed to us
+        memory.touch()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -52,16 +52,17 @@ def embed_scenes(
     batch: Sequence[Scene],
     *,
     known: Mapping[str, NDArray[np.float32]],
+    moved: Callable[[], None] = lambda: None,
 ) -> list[SceneResult]:
     """A vector (CLIP_FRAMES=all: up to three) or a reason for each scene, in order.
 
     known holds vectors of the same space and the same owner by image hash (see
     scenebook.db.spaces.known_vectors); those pictures, and second copies in the batch, are not
-    encoded. Raises as Encoders.encode_images.
+    encoded. `moved` and what is raised: as for Encoders.encode_images.
     """
     keys = {one.image_hash: one.image_key for scene in batch for one in frames_of(settings, scene)}
     fresh = [image_hash for image_hash in keys if image_hash not in known]
-    answers = encoders.encode_images([_picture(storage, keys[one]) for one in fresh])
+    answers = encoders.encode_images([_picture(storage, keys[one]) for one in fresh], moved=moved)
     encoded = dict(zip(fresh, answers, strict=True))
     told: set[str] = set()
     results = []

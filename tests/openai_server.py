@@ -7,8 +7,8 @@ import json
 import socket
 import struct
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -27,6 +27,7 @@ class Reply:
     drip_s: float = 0.0  # pause after each byte
     reset: bool = False  # no answer: the connection is reset
     hang: bool = False  # no answer: the connection stays open
+    endless: bool = False  # the body again and again, until the client goes away
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ class OpenAIServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests: list[Request] = []
         self.closing = threading.Event()
+        self.endless_bytes = 0
         self._scripts: dict[str, list[Reply]] = {}
+        self._rules: dict[str, Callable[[Request], Reply | None]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -122,10 +125,16 @@ class OpenAIServer(ThreadingHTTPServer):
         """The next answers at a path, one each."""
         self._scripts.setdefault(path, []).extend(replies)
 
+    def always(self, path: str, rule: Callable[[Request], Reply | None]) -> None:
+        """From now on what a rule gives; None is a good answer."""
+        with self._lock:
+            self._rules[path] = rule
+
     def behave(self) -> None:
         """Answer well from now on."""
         with self._lock:
             self._scripts.clear()
+            self._rules.clear()
 
     def asked(self, path: str) -> list[Request]:
         """The requests at a path, in order."""
@@ -138,6 +147,9 @@ class OpenAIServer(ThreadingHTTPServer):
             self.requests.append(request)
             if self._scripts.get(path):
                 return self._scripts[path].pop(0)
+            rule = self._rules.get(path)
+        if rule is not None and (reply := rule(request)) is not None:
+            return reply
         match path:
             case "chat/completions":
                 return described()
@@ -175,6 +187,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, reply: Reply) -> None:
         body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
+        if reply.endless:
+            return self._send_for_ever(reply, body)
         self.send_response(reply.status)
         for name, value in {"Content-Type": "application/json", **reply.headers}.items():
             self.send_header(name, value)
@@ -188,6 +202,17 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.flush()
             if self.server.closing.wait(reply.drip_s):
                 return
+
+    def _send_for_ever(self, reply: Reply, body: bytes) -> None:
+        self.close_connection = True
+        self.send_response(reply.status)
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        with suppress(OSError):
+            while not self.server.closing.is_set():
+                self.wfile.write(body)
+                self.server.endless_bytes += len(body)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: the requests are kept."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from typing import Any
 from uuid import UUID
@@ -48,7 +48,9 @@ class SizedFake(Encoders):
         weights = str(self._dimensions)
         return EmbeddingSpace(Channel.VISUAL_CLIP, "fake", weights, "grid-6", self._dimensions)
 
-    def encode_images(self, images: Sequence[bytes | None]) -> list[ImageVector]:
+    def encode_images(
+        self, images: Sequence[bytes | None], *, moved: Callable[[], None] = lambda: None
+    ) -> list[ImageVector]:
         return [self._look(one) for one in images]
 
     def _look(self, image: bytes | None) -> ImageVector:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from uuid import UUID
@@ -19,7 +18,7 @@ from scenebook.search import Query, search
 from scenebook.settings import Settings
 from scenebook.videos import add_video, get_video, retry_video, scenes_of
 from tests import clips
-from tests.openai_server import CHAT, OpenAIServer, an_openai_server, described, failure, no_content
+from tests.openai_server import CHAT, OpenAIServer, described, failure, no_content
 from tests.pictures import png
 from tests.pipelines import Pipeline, a_pipeline
 
@@ -201,13 +200,6 @@ def test_after_several_hanging_scenes_the_circuit_is_open(
             ChannelStatus.TIMEOUT,
             ChannelStatus.CIRCUIT_OPEN,
         ]
-
-
-@pytest.fixture
-def openai() -> Iterator[OpenAIServer]:
-    """A vision model behind the protocol of OpenAI's API."""
-    with an_openai_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -30,7 +29,7 @@ from scenebook.model import (
 from scenebook.settings import Settings
 from scenebook.videos import add_video, get_video, retry_video, scenes_of
 from tests import clips
-from tests.openai_server import CHAT, OpenAIServer, an_openai_server, chat, described
+from tests.openai_server import CHAT, OpenAIServer, chat, described
 from tests.pipelines import Pipeline, a_pipeline
 from worker.media.likeness import perceptual_hash
 from worker.media.pictures import Picture
@@ -59,13 +58,6 @@ def words(tmp_path: Path) -> Path:
     path = tmp_path / "words.vtt"
     path.write_text(SPOKEN)
     return path
-
-
-@pytest.fixture
-def openai() -> Iterator[OpenAIServer]:
-    """A vision model behind the protocol of OpenAI's API."""
-    with an_openai_server() as server:
-        yield server
 
 
 @pytest.fixture

@@ -61,13 +61,15 @@ class Encoders:
         """How similarities in the space of CLIP's vectors become probabilities; loads the model."""
         return (self._inference.known("clip") or self._loaded_clip()).calibration
 
-    def encode_images(self, images: Sequence[bytes | None]) -> list[ImageVector]:
+    def encode_images(
+        self, images: Sequence[bytes | None], *, moved: Callable[[], None] = lambda: None
+    ) -> list[ImageVector]:
         """A vector or a reason for each encoded picture (None: the scene has no frame).
 
-        Never raises for a scene's own problem or for a model that cannot be loaded; ChildDied only
-        after `kill`.
+        `moved` hears of every step, and may raise. Besides, nothing is raised for a scene's own
+        problem or for a model that cannot be loaded; ChildDied only after `kill`.
         """
-        answers = self._images.encode(images)
+        answers = self._images.encode(images, moved=moved)
         if self._settings.clip_debug_log:
             for place, answer in enumerate(answers):
                 log.info(

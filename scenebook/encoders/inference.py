@@ -99,7 +99,7 @@ class InferenceChild:
                     return model.loaded
                 began = time.monotonic()
                 message = {"op": "load", "kind": kind, "options": dict(model.options)}
-                reply = self._child.request(message, timeout_s=model.timeout_s)
+                reply = self._first_or_alone(message, model.timeout_s, kills)
             except ScenebookError as error:
                 if self.kills != kills:
                     raise
@@ -111,6 +111,19 @@ class InferenceChild:
             known = {name: value for name, value in reply.items() if name != "labels"}
             log.info("model_loaded", kind=kind, load_s=load_s, **known)
             return model.loaded
+
+    def _first_or_alone(
+        self, message: dict[str, Any], timeout_s: float, kills: int
+    ) -> dict[str, Any]:
+        """The reply to a request to load; a model that had no room gets a child of its own."""
+        crowded = any(one.pid == self._child.pid for one in self._models.values())
+        try:
+            return self._child.request(message, timeout_s=timeout_s)
+        except ChildDied as error:
+            if error.code != "out_of_memory" or not crowded or self.kills != kills:
+                raise
+            log.warning("child_was_full", kind=message["kind"], reason=str(error))
+            return self._child.request(message, timeout_s=timeout_s)
 
     def known(self, kind: Kind) -> LoadedModel | None:
         """What a model said of itself when it was last loaded; loads nothing."""

@@ -19,7 +19,7 @@ from scenebook.description_cost import (
     too_talky,
     unusable_answers,
 )
-from scenebook.descriptions import Budget, DescribedScene, describe_scene
+from scenebook.descriptions import CALLS_IN_VAIN, Budget, DescribedScene, describe_scene
 from scenebook.errors import Unavailable
 from scenebook.model import Channel, ChannelState, ChannelStatus, Scene
 from scenebook.remote import RemoteModels
@@ -40,6 +40,7 @@ def describe(tools: Tools, claim: Claim) -> None:
     unreachable: str | None = None
     mine = _scenes(tools, job)
     with tools.remote(owner_id=job.owner_id) as models:
+        claim.on_stop(models.stop)
         for done, (scene, outcome) in enumerate(_outcomes(tools, models, mine, job)):
             claim.progress(done, len(mine))
             if outcome.retryable:
@@ -97,6 +98,7 @@ def _budget(tools: Tools, mine: Sequence[Scene], job: Job) -> Budget:
         _share(tools.settings.description_max_calls, job) - in_vain,
         per_day=tools.settings.description_max_calls_per_day,
         paid_today=lambda: paid.today("description"),
+        patience_s=CALLS_IN_VAIN * tools.settings.openai_timeout_s,
     )
 
 

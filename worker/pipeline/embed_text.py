@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -32,12 +32,15 @@ class _Work:
     tools: Tools
     claim: Claim
     texts: TextEncoders
+    # Why the model was given up, if it was.
+    given_up: list[ScenebookError] = field(default_factory=list)
 
 
 def embed_text(tools: Tools, claim: Claim) -> None:
     """Embed every text of the job's scenes that has no vector yet."""
     claim.on_stop(tools.models.kill)
     with closing(TextEncoders(tools.db, owner_id=claim.job.owner_id)) as texts:
+        claim.on_stop(texts.stop)
         work = _Work(tools, claim, texts)
         for batch in batches(tools, claim):
             for channel in TEXTS:
@@ -94,6 +97,9 @@ def _embed(work: _Work, channel: Channel, batch: Sequence[Scene]) -> bool:
         return False
     for one in embedded[0].results:
         metrics.SCENE_CHANNELS.labels(channel.value, one.state.status.value).inc()
+    if work.given_up and work.given_up[-1].retryable:
+        # What was embedded is stored; the job's next attempt tries the rest.
+        raise work.given_up[-1]
     return True
 
 
@@ -103,12 +109,14 @@ def _results(
     why = target.problem
     if why is None and target.stored is not None:
         try:
-            return text_vectors.embed_scenes(
+            results, given_up = text_vectors.embed_each(
                 work.texts.of(target.models),
                 target.stored.space,
                 batch,
                 moved=work.claim.moved,
             )
+            work.given_up.extend([given_up] if given_up is not None else [])
+            return results
         except ModelUnavailable as error:
             why = str(error)
     log.warning("text_embedding_unavailable", error=why)
@@ -120,7 +128,7 @@ def _best_effort(
 ) -> list[SceneResult]:
     """As _results, but no failure of a space that nobody searches may hurt the one they do."""
     try:
-        return _results(work, channel, target, batch)
+        return _results(replace(work, given_up=[]), channel, target, batch)
     except ScenebookError as error:
         work.claim.check()
         log.warning("second_space_failed", space_id=target.stored and target.stored.id)

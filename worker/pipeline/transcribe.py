@@ -141,6 +141,7 @@ def _lines(
     language = language or tools.settings.whisper_language
     provider = tools.settings.transcription_provider
     with tools.remote(owner_id=claim.job.owner_id) as models:
+        claim.on_stop(models.stop)
         if provider != "openai":
             claim.on_stop(tools.encoders.kill)
             try:

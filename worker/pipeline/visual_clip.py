@@ -93,7 +93,9 @@ def _results(
             image_hashes=visual_vectors.image_hashes(settings, batch),
             asking=[scene.id for scene in batch],
         )
-    return visual_vectors.embed_scenes(settings, encoders, tools.storage, batch, known=known)
+    return visual_vectors.embed_scenes(
+        settings, encoders, tools.storage, batch, known=known, moved=claim.moved
+    )
 
 
 def _best_effort(

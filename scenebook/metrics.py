@@ -25,6 +25,9 @@ ENCODER_RESTARTS = Counter(
 PUBLISHED = Counter("scenebook_published_total", "Jobs handed to the broker.")
 SWEPT = Counter("scenebook_swept_total", "Expired leases, by what became of the job.", ["outcome"])
 BROKER_ERRORS = Counter("scenebook_broker_errors_total", "Rounds in which the broker was away.")
+UNREADABLE = Counter(
+    "scenebook_unreadable_messages_total", "Things in the broker's queue that are no message."
+)
 # Set by the relay alone; in a worker, whose processes count together, a gauge must say how.
 OPEN_JOBS = Gauge(
     "scenebook_open_jobs",

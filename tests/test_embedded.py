@@ -68,11 +68,11 @@ def test_postgres_answers_and_knows_vectors(services: EmbeddedServices) -> None:
 def test_redis_carries_a_message_of_celery(services: EmbeddedServices) -> None:
     with Connection(services.redis_url) as connection:
         queue = connection.SimpleQueue("doorbell")
-        queue.put({"job": 1})
+        queue.put([[1], {}, {}], headers={"task": "probe"})
         message = queue.get(timeout=5)
         message.ack()
         queue.close()
-    assert message.payload == {"job": 1}
+    assert message.payload == [[1], {}, {}]
 
 
 def test_another_command_finds_the_running_servers(services: EmbeddedServices) -> None:

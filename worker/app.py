@@ -8,15 +8,18 @@ from typing import Any
 
 import structlog
 from celery import Celery, signals
+from celery.worker import state
 
 from scenebook import logs
 from scenebook.db import workers
 from scenebook.db.engine import Database, Role
-from scenebook.errors import ScenebookError
+from scenebook.errors import ConfigurationError, ScenebookError
 from scenebook.settings import get_settings
 from scenebook.temporary import remove_abandoned
 from worker import exposition
+from worker.pipeline import draining
 from worker.process import close_tools
+from worker.watchdog import Unanswered, Watchdog, patience_s
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +33,15 @@ signals.worker_init.connect(exposition.serve)
 
 @signals.setup_logging.connect
 def _set_up_logging(**_: Any) -> None:
+    from celery.apps import worker as program  # not for the relay
+
     logs.configure(get_settings())
+    # It says past every log that it stops; `_drain` says so in a line like any other.
+    program.safe_say = _say_nothing
+
+
+def _say_nothing(*_: Any) -> None:
+    """Instead of Celery's banners."""
 
 
 @signals.worker_init.connect
@@ -41,6 +52,7 @@ def _check_before_the_fork(**_: Any) -> None:
         raise SystemExit(f"{', '.join(sorted(loaded))} must not be loaded before the fork.")
     remove_abandoned()
     _announce(draining=False)
+    _watch()
 
 
 @signals.worker_process_shutdown.connect
@@ -51,7 +63,25 @@ def _leave_process(**_: Any) -> None:
 @signals.worker_shutting_down.connect
 def _drain(**_: Any) -> None:
     """SIGTERM: claim nothing more; the heartbeats of running jobs hand them back."""
+    log.info("worker_draining")
+    draining.begin()
+    for watchdog in _watchdogs:
+        watchdog.stop()
     _announce(draining=True)
+
+
+_watchdogs: list[Watchdog] = []
+
+
+def _watch() -> None:
+    """Look from now on whether this worker does what it is asked to."""
+    from worker.door import worker_id
+
+    settings = get_settings()
+    name = worker_id(os.getpid())
+    look = Unanswered(settings, name=name, received=lambda: state.all_total_count[0])
+    _watchdogs.append(Watchdog(look, patience_s=patience_s(settings)))
+    _watchdogs[-1].start()
 
 
 def _announce(*, draining: bool) -> None:
@@ -65,6 +95,8 @@ def _announce(*, draining: bool) -> None:
     try:
         with db.across_owners() as tx:
             workers.beat(tx, worker_id(os.getpid()), kind="worker", draining=draining)
+    except ConfigurationError as problem:
+        raise SystemExit(f"scenebook worker: {problem}") from None
     except ScenebookError as error:
         log.warning("worker_not_announced", draining=draining, error=str(error))
     finally:

@@ -1,6 +1,7 @@
 """Celery's settings, read when the application is first used; the broker is only a doorbell."""
 
 from kombu import Queue
+from kombu.transport import TRANSPORT_ALIASES
 
 from scenebook.errors import ConfigurationError
 from scenebook.settings import get_settings
@@ -13,6 +14,8 @@ if _settings.redis_url is None:
     raise SystemExit("scenebook worker: REDIS_URL is not set. Run `scenebook up`, or set it.")
 
 broker_url = _settings.redis_url
+for _scheme in ("redis", "rediss"):
+    TRANSPORT_ALIASES[_scheme] = "worker.broker:Transport"
 result_backend = None
 task_ignore_result = True
 accept_content = ["json"]
@@ -29,9 +32,10 @@ worker_pool = "prefork"
 worker_concurrency = _settings.worker_concurrency
 worker_proc_alive_timeout = 60.0
 worker_max_tasks_per_child = 500
-# A backstop only, above every deadline, for code that no heartbeat can interrupt. A soft limit
-# would raise inside arbitrary code, a commit for instance.
-task_time_limit = _settings.job_deadline_s + 60
+# A backstop only, above every deadline, for code that no heartbeat can interrupt: the lease has
+# expired by then, so the job is not lost with its process. A soft limit would raise inside
+# arbitrary code, a commit for instance.
+task_time_limit = _settings.job_deadline_s + 5
 task_soft_time_limit = None
 
 broker_connection_retry_on_startup = True

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import socket
 import time
+from pathlib import Path
 
 import structlog
 
-from scenebook import metrics, outcomes
+from scenebook import metrics, outcomes, tracing
 from scenebook.db import queue, videos, workers
 from scenebook.db.queue import Job
-from scenebook.errors import ChildDied, JobLost, Postponed, ScenebookError, Unavailable
+from scenebook.errors import ChildDied, JobLost, OutOfReach, Postponed, ScenebookError, Unavailable
 from scenebook.outcomes import Failure, RetryPolicy
 from scenebook.settings import Settings
+from scenebook.storage import video_prefix
+from worker import watchdog
 from worker.pipeline.claim import Claim
 from worker.pipeline.failpoints import failpoint
 from worker.pipeline.indexing import STAGES
@@ -25,8 +28,14 @@ POSTPONED_S = 1.0
 
 
 def worker_id(pid: int | None = None) -> str:
-    """The name of a worker: its host and the process id of its parent process."""
-    return f"{socket.gethostname()}:{pid or os.getppid()}"
+    """The name of a worker: its host, and the id and the start of its parent process.
+
+    A restarted container often gives the same id again, and a name that drains claims nothing.
+    """
+    pid = pid or os.getppid()
+    # What follows the name in brackets: the 20th is the start, in ticks since the machine's.
+    fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    return f"{socket.gethostname()}:{pid}:{fields[19]}"
 
 
 def policy(settings: Settings) -> RetryPolicy:
@@ -50,12 +59,17 @@ def run_job(tools: Tools, job_id: int, *, worker: str) -> None:
     if job is None:
         log.debug("job_not_claimed", job_id=job_id)
         return
-    with structlog.contextvars.bound_contextvars(
-        job_id=job.id,
-        stage=job.stage.value,
-        owner_id=str(job.owner_id),
-        video_id=str(job.video_id),
-        attempt=job.attempt,
+    watchdog.claimed()
+    with (
+        tracing.continued(job.traceparent),
+        structlog.contextvars.bound_contextvars(
+            job_id=job.id,
+            stage=job.stage.value,
+            owner_id=str(job.owner_id),
+            video_id=str(job.video_id),
+            attempt=job.attempt,
+            lease_token=job.token,
+        ),
     ):
         failpoint("after_claim", settings)
         _run_claimed(tools, job)
@@ -111,12 +125,24 @@ def _record(tools: Tools, claim: Claim, error: ScenebookError) -> str:
             return _recorded(tools, claim, error)
         except JobLost:
             log.warning("job_lost", error=str(error))
+            _remove_orphans(tools, claim.job)
             return "lost"
         except Unavailable as away:
             if time.monotonic() > give_up_at:
                 log.error("outcome_not_recorded", error=str(away))
                 return "unrecorded"
             time.sleep(min(1.0, tools.settings.job_beat_s))
+
+
+def _remove_orphans(tools: Tools, job: Job) -> None:
+    """What a job stored after its video was deleted is nobody's, and nobody else removes it."""
+    try:
+        with tools.db.transaction(owner_id=job.owner_id) as tx:
+            if queue.lock_video(tx, owner_id=job.owner_id, video_id=job.video_id):
+                return
+        tools.storage.delete_prefix(video_prefix(owner_id=job.owner_id, video_id=job.video_id))
+    except Unavailable as away:  # `scenebook reconcile` finds what is left
+        log.warning("orphans_left", error=str(away))
 
 
 def _recorded(tools: Tools, claim: Claim, error: ScenebookError) -> str:
@@ -133,7 +159,9 @@ def _recorded(tools: Tools, claim: Claim, error: ScenebookError) -> str:
             outcomes.hand_back(tx, job, delay_s=POSTPONED_S)
             return "postponed"
         crashed = isinstance(error, ChildDied)
-        failure = Failure(error.code, str(error), error.retryable, crashed)
+        # A full disk may be too small for this very file, so that is not waited for endlessly.
+        outage = isinstance(error, OutOfReach) and error.code != "disk_full"
+        failure = Failure(error.code, str(error), error.retryable, crashed, outage)
         state = outcomes.fail(
             tx, job, failure, policy=policy(tools.settings), crash_count=held.crashes
         )

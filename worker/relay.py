@@ -29,6 +29,7 @@ from worker.deliveries import Deliveries
 from worker.door import policy, worker_id
 from worker.pipeline.failpoints import failpoint
 from worker.tidying import Tidying
+from worker.watchdog import Stuck, Watchdog, patience_s
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +47,7 @@ class Relay:
         self._db = db
         self._name = worker_id(os.getpid())
         self._rounds = 0
+        self.round_now: int | None = None
 
     def round(self) -> int:
         """Sweep, then publish; returns how many jobs were published."""
@@ -107,11 +109,15 @@ class Relay:
         pause_s = self._settings.relay_interval_s
         while not stop.is_set():
             try:
+                self.round_now = self._rounds
                 published = self.round()
                 pause_s = 0 if published == BATCH else self._settings.relay_interval_s
+            except ConfigurationError:  # of a database that was away at the start
+                raise
             except ScenebookError as error:
                 log.warning("relay_round_failed", error=str(error))
                 pause_s = min(max(pause_s, self._settings.relay_interval_s) * 2, MAX_PAUSE_S)
+            self.round_now = None
             stop.wait(pause_s)
         log.info("relay_stopped")
 
@@ -139,12 +145,18 @@ def main() -> None:
     signal.signal(signal.SIGINT, on_signal)
     if settings.metrics_port is not None:
         start_http_server(settings.metrics_port)
+    # The relay itself tries again, and sweeps meanwhile; kombu would sleep for 6 s in each round.
+    app.conf.broker_transport_options["max_retries"] = 0
     db = Database(settings.database_url, role=Role.RELAY, pool_size=2)
     beside = Database(settings.database_url, role=Role.RELAY, pool_size=4)
     try:
+        db.check()
         tidying = Tidying(settings, beside, Storage(settings.storage))
         with _running(Deliveries(settings, beside), tidying, stop=stop):
-            Relay(settings, db).run(stop)
+            relay = Relay(settings, db)
+            look = Stuck(settings, round_now=lambda: relay.round_now)
+            Watchdog(look, patience_s=patience_s(settings)).start()
+            relay.run(stop)
     finally:
         db.close()
         beside.close()

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Literal
 
 from sqlalchemy import Connection
 
 from scenebook.db.engine import statement
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Jobs that were rung for and are unclaimed, and those that one worker runs."""
+
+    due: int
+    running: int
 
 
 def beat(
@@ -21,6 +30,12 @@ def beat(
         statement("jobs/worker_beat"),
         {"id": worker, "kind": kind, "draining": draining, "version": version("scenebook")},
     )
+
+
+def asked(tx: Connection, worker: str) -> Asked:
+    """What there is to do, and what this worker does."""
+    row = tx.execute(statement("jobs/asked"), {"worker": worker}).one()
+    return Asked(row.due, row.running)
 
 
 def forget(tx: Connection) -> None:

@@ -16,12 +16,15 @@ from scenebook.db.engine import Database
 from scenebook.db.queue import Asked, Job
 from scenebook.errors import DeadlineExceeded, JobLost
 from scenebook.settings import Settings
+from worker.pipeline import draining
 from worker.pipeline.failpoints import failpoint
 
 log = structlog.get_logger(__name__)
 
 # Without a successful heartbeat for this share of the lease, somebody else may hold the job soon.
 GIVE_UP_AT = 0.8
+# A drain does not wait for the next heartbeat.
+DRAIN_LOOK_S = 0.25
 
 
 class Claim:
@@ -55,8 +58,9 @@ class Claim:
             self._thread.join()
 
     def on_stop(self, stop: Callable[[], None]) -> None:
-        """Call this, from another thread, when the job has to end now."""
+        """Call this, from another thread, when the job has to end; raises if it has to already."""
         self._stop.append(stop)
+        self.check()
 
     def progress(self, done: int, total: int) -> None:
         """Tell how far the job is; raises if it should not go on."""
@@ -117,7 +121,9 @@ class Claim:
     def _beat(self) -> None:
         lease_s = self._settings.job_lease_s
         last = time.monotonic()
-        while not self._over.wait(self._settings.job_beat_s):
+        while not self._pause():
+            if draining.asked():
+                return self._end(Asked.DRAIN)
             if time.monotonic() - self._moved_at > self._settings.job_stall_s:
                 return self._end("stalled")
             try:
@@ -134,6 +140,14 @@ class Claim:
             if asked is not Asked.GO_ON and not self._over.is_set():
                 return self._end(asked)
         return None
+
+    def _pause(self) -> bool:
+        """Wait for the next heartbeat, or until this worker drains; True when the job is over."""
+        beat_at = time.monotonic() + self._settings.job_beat_s
+        while (left := beat_at - time.monotonic()) > 0 and not draining.asked():
+            if self._over.wait(min(left, DRAIN_LOOK_S)):
+                return True
+        return self._over.is_set()
 
     def _end(self, why: str) -> None:
         self.ended = why

@@ -9,8 +9,10 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.connections import Connection
 from api.memory import give_large_blocks_back
 from scenebook import logs
+from scenebook.db.engine import Role, check_role
 from scenebook.errors import ConfigurationError, ScenebookError
 from scenebook.settings import Settings, get_settings
 
@@ -56,8 +58,11 @@ def main() -> None:
     settings = get_settings()
     logs.configure(settings)
     app = create_app(settings)
+    if settings.database_url is not None:
+        check_role(settings.database_url, Role.API)
     config = uvicorn.Config(
         app,
+        http=Connection,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio.to_thread
 from fastapi import FastAPI
@@ -59,16 +60,22 @@ def create_app(settings: Settings) -> FastAPI:
         finally:
             app.state.services.close()
 
-    # Its /docs loads nothing from elsewhere.
-    app = FastAPIOffline(
+    app = _application(settings)(
         title="Scenebook",
         summary="Search inside videos: what is said and what is seen.",
         version="1",
         lifespan=lifespan,
-        responses=problems.responses(400, 413, 414, 431, 500, 503),  # the door's
+        responses=problems.responses(400, 408, 413, 414, 431, 500, 503),  # the door's
     )
     problems.install(app)
     door.install(app, settings)
     for router in ROUTERS:
         app.include_router(router)
     return app
+
+
+def _application(settings: Settings) -> Callable[..., FastAPI]:
+    """What makes the application, with pages about it or without."""
+    if settings.api_docs:
+        return FastAPIOffline  # its /docs loads nothing from elsewhere
+    return partial(FastAPI, openapi_url=None, docs_url=None, redoc_url=None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 from uuid import UUID
@@ -12,6 +12,7 @@ import structlog
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 
+from api.bodies import limit_of
 from api.peers import address_of, is_this_machine
 from api.shared import Services, ServicesOf
 from api.tokens import AnonymousToken
@@ -147,13 +148,25 @@ def with_scope(caller: Caller, scope: Scope) -> Caller:
     return caller
 
 
-def allowed(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
-    """A dependency: the caller, if it has this scope. Raises Forbidden."""
+def allowed(scope: Scope) -> Callable[..., AsyncIterator[Caller]]:
+    """A dependency: the caller, if it has this scope, in its place until it is answered.
 
-    async def check(caller: CallerOf) -> Caller:
+    It raises Forbidden, or RateLimited for more at once than an owner may have.
+    """
+
+    async def check(
+        request: Request, caller: CallerOf, services: ServicesOf
+    ) -> AsyncIterator[Caller]:
         # Here, on the event loop: what a thread of the pool binds, the endpoint's does not see.
         structlog.contextvars.bind_contextvars(owner_id=str(caller.owner_id))
-        return with_scope(caller, scope)
+        with_scope(caller, scope)
+        if limit_of(request.scope.get("endpoint"), services.settings) is None:
+            with services.shares.place("uploads", owner_id=caller.owner_id) as turns:
+                request.state.turns = turns
+                yield caller
+            return
+        async with services.shares.turn(owner_id=caller.owner_id):
+            yield caller
 
     return check
 

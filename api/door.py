@@ -6,6 +6,7 @@ writes down how it ended.
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Mapping
@@ -15,15 +16,16 @@ from uuid import uuid4
 
 import structlog
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import problems
+from api import cors, problems
 from api.bodies import limit_of
+from api.cors import METHODS
+from api.hosts import Hosts
 from scenebook import metrics
-from scenebook.errors import ConfigurationError
 from scenebook.settings import Settings
+from scenebook.tracing import begin
 
 log = structlog.get_logger(__name__)
 
@@ -35,14 +37,14 @@ STREAMS_PER_REQUEST = 4
 # Events, and sources of videos, also of a kind that is not known.
 STREAMED = (b"text/event-stream", b"video/", b"application/octet-stream")
 OVERLOAD_RETRY_S = 1
+# A body that is not streamed is small.
+BODY_S = 30.0
 CLIENT_LEFT = 499
 
 # Whether we live must be known above all when we are busy.
 UNCOUNTED = frozenset({"/livez", "/readyz", "/metrics"})
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 STRAY_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
-ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 
 SECURITY_HEADERS: Mapping[str, str] = {
     "X-Content-Type-Options": "nosniff",
@@ -50,38 +52,12 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-store",  # unless the route knows better
 }
-EXPOSED_HEADERS = (
-    "X-Request-Id", "Retry-After", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset",
-    "Content-Range", "Range-Unit", "Accept-Ranges", "Location", "Idempotency-Replayed",
-    "Tus-Resumable", "Tus-Version", "Tus-Extension", "Tus-Max-Size",
-    "Upload-Offset", "Upload-Length", "Upload-Expires", "Upload-Metadata", "Scenebook-Video-Id",
-)  # fmt: skip
 
 
 def install(app: FastAPI, settings: Settings) -> None:
-    """Put the door before the application, and before the door what browsers ask (CORS)."""
+    """Put the door before the application, and before the door what browsers ask."""
     app.add_middleware(Door, settings=settings)
-    app.add_middleware(
-        CORSMiddleware,
-        allow_origins=origins_of(settings),
-        allow_methods=sorted(METHODS),
-        allow_headers=["*"],
-        allow_credentials=False,  # who calls is said in a header, never by a cookie
-        expose_headers=EXPOSED_HEADERS,
-        max_age=600,
-    )
-
-
-def origins_of(settings: Settings) -> list[str]:
-    """The pages that may call us. Raises ConfigurationError."""
-    origins = [one.strip() for one in (settings.cors_origins or "").split(",") if one.strip()]
-    for one in origins:
-        if one != "*" and not ORIGIN.fullmatch(one):
-            raise ConfigurationError(
-                f"CORS_ORIGINS: {one!r} is no origin. It looks like https://app.example.com, "
-                "without a path."
-            )
-    return origins
+    cors.install(app, settings)
 
 
 class Busy:
@@ -100,6 +76,7 @@ class Door:
     def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
         self.app = app
         self.settings = settings
+        self.hosts = Hosts(settings)
         self.busy = Busy(settings.api_max_concurrency)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,6 +87,7 @@ class Door:
         exchange = Exchange(self, scope, receive, send)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=exchange.request_id)
+        exchange.state["headers"] = {"traceresponse": str(begin(_header(scope, b"traceparent")))}
         try:
             await exchange.run()
         finally:
@@ -137,6 +115,7 @@ class Exchange:
         self._held: str | None = None  # "requests" or "streams"
         self._refusal: problems.Refusal | None = None
         self._body_bytes = 0
+        self._body_ended = False
         self._began = time.perf_counter()
 
     async def run(self) -> None:
@@ -196,12 +175,32 @@ class Exchange:
         declared = _header(self.scope, b"content-length")
         if declared.isdecimal() and int(declared[:20]) > limit:
             self._too_large(limit)
-        message = await self._receive()
+        if self._body_ended:  # what is waited for now is that the client goes away
+            return await self._receive()
+        message = await self._arriving()
         if message["type"] == "http.request":
             self._body_bytes += len(message.get("body", b""))
             if self._body_bytes > limit:
                 self._too_large(limit)
+            self._body_ended = not message.get("more_body", False)
+            # Whoever is slow to ask does not keep a place from those who have asked.
+            if not self._hold("requests" if self._body_ended else "streams"):
+                raise Refused
         return message
+
+    async def _arriving(self) -> Message:
+        """The next piece of a small body, which must be here soon as a whole."""
+        left_s = BODY_S - (time.perf_counter() - self._began)
+        try:
+            async with asyncio.timeout(max(0.0, left_s)):
+                return await self._receive()
+        except TimeoutError:
+            metrics.REFUSED.labels("slow_body").inc()
+            self._refusal = problems.Refusal(
+                408, "too_slow", f"The body did not arrive in {BODY_S:.0f} s. Send it again.",
+                {"Connection": "close"},
+            )  # fmt: skip
+            raise Refused from None
 
     async def send(self, message: Message) -> None:
         """Pass the response on, with what every response says; or ours instead of it."""
@@ -236,6 +235,9 @@ class Exchange:
             return problems.Refusal(
                 431, "headers_too_large", f"The headers have over {LONGEST_HEADERS} bytes."
             )
+        hosts = [value.decode("latin-1") for name, value in headers if name == b"host"]
+        if (refusal := self.door.hosts.refusal(self.scope["path"], hosts)) is not None:
+            return refusal
         for part in (raw_path.split(b"?")[0], query):
             if STRAY_PERCENT.search(part) or not _is_utf8(unquote_to_bytes(part)):
                 return problems.Refusal(

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
 from api import problems
 from api.caller import caller_of, refuse_disabled, with_scope
 from api.ranges import NotSatisfiable, names, part_of
 from api.shared import Services, ServicesOf
+from api.shares import pieces_in_turn
 from scenebook import browsing
 from scenebook.errors import InvalidInput, NotFound, Unauthorized
 from scenebook.model import Video
@@ -97,6 +99,29 @@ def viewer(
     return owner_id
 
 
+async def _picture_viewer(
+    request: Request, services: ServicesOf, keyframe_id: UUID, token: SignedToken = None
+) -> AsyncIterator[UUID]:
+    """The owner of a picture, whose turn it is until the answer is sent."""
+    owner_id = await run_in_threadpool(
+        viewer, request, services, token, purpose="keyframe", item=keyframe_id
+    )
+    async with services.shares.turn(owner_id=owner_id):
+        yield owner_id
+
+
+async def _stream_viewer(
+    request: Request, services: ServicesOf, video_id: UUID, token: SignedToken = None
+) -> AsyncIterator[UUID]:
+    """The owner of a video that is watched, counted as open until the answer is sent."""
+    owner_id = await run_in_threadpool(
+        viewer, request, services, token, purpose="stream", item=video_id
+    )
+    with services.shares.place("streams", owner_id=owner_id) as turns:
+        request.state.turns = turns
+        yield owner_id
+
+
 @router.head("/v1/keyframes/{keyframe_id}", include_in_schema=False)
 @router.get(
     "/v1/keyframes/{keyframe_id}",
@@ -108,10 +133,13 @@ def viewer(
     },
 )
 def picture(
-    request: Request, services: ServicesOf, keyframe_id: UUID, token: SignedToken = None
+    request: Request,
+    services: ServicesOf,
+    owner_id: Annotated[UUID, Depends(_picture_viewer)],
+    keyframe_id: UUID,
+    token: SignedToken = None,
 ) -> Response:
     """The JPEG of a keyframe, for whoever has its signed URL, or a key of its owner."""
-    owner_id = viewer(request, services, token, purpose="keyframe", item=keyframe_id)
     keyframe = browsing.get_keyframe(services.db, owner_id=owner_id, keyframe_id=keyframe_id)
     etag = f'"{keyframe.image_hash}"'
     # Without a token in it, the same URL is another person's after the next sign-in.
@@ -140,13 +168,15 @@ def picture(
     },
 )
 def stream(
-    request: Request, services: ServicesOf, video_id: UUID, token: SignedToken = None
+    request: Request,
+    services: ServicesOf,
+    owner_id: Annotated[UUID, Depends(_stream_viewer)],
+    video_id: UUID,
 ) -> Response:
     """The source of a video as it was uploaded, or a range of it.
 
     One range of bytes a request; several at once are answered with the whole file.
     """
-    owner_id = viewer(request, services, token, purpose="stream", item=video_id)
     video = browsing.get_seen_video(services.db, owner_id=owner_id, video_id=video_id)
     try:
         size = services.storage.size(video.source_key)
@@ -185,7 +215,8 @@ def stream(
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=media_type)
     parts = services.storage.stream(video.source_key, sent.start, sent.stop)
-    return StreamingResponse(parts, status, headers=headers, media_type=media_type)
+    sending = pieces_in_turn(request.state.turns, parts)
+    return StreamingResponse(sending, status, headers=headers, media_type=media_type)
 
 
 def container_of(video: Video) -> tuple[str, str]:

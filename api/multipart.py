@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import IO
 
 from fastapi import Request
-from fastapi.concurrency import run_in_threadpool
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from api.arriving import arriving, content_length
+from api.shares import in_turn
 from scenebook.errors import InvalidInput, TooLarge, Unavailable, UnsupportedType
 from scenebook.settings import Settings
 
@@ -62,10 +62,10 @@ async def receive(
             if received > max_body:  # before its first part and after its last one, too
                 raise _file_too_large(settings)
             if len(batch) >= BATCH_BYTES:
-                await run_in_threadpool(parser.feed, bytes(batch))
+                await in_turn(request, parser.feed, bytes(batch))
                 batch.clear()
-        await run_in_threadpool(parser.feed, bytes(batch))
-        return await run_in_threadpool(parser.end)
+        await in_turn(request, parser.feed, bytes(batch))
+        return await in_turn(request, parser.end)
     finally:
         parser.close()
 

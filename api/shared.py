@@ -13,6 +13,7 @@ from api.limits import Limiter
 from api.models import Models
 from api.readiness import Inspector
 from api.remembered import Callers
+from api.shares import Shares
 from api.streams import Streams
 from api.tokens import Tokens
 from scenebook.db.engine import Database, Role
@@ -52,6 +53,7 @@ class Services:
     knowledge: Knowledge
     search_log: SearchLog
     inspector: Inspector
+    shares: Shares
     streams: Streams = field(default_factory=Streams)
     opened: ExitStack = field(default_factory=ExitStack)
 
@@ -98,6 +100,7 @@ class Services:
                 knowledge=Knowledge(db),
                 search_log=search_log,
                 inspector=inspector,
+                shares=Shares(settings),
                 opened=opened.pop_all(),
             )
 

@@ -8,7 +8,6 @@ from enum import StrEnum
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field
 from starlette.datastructures import MutableHeaders
 
@@ -18,6 +17,7 @@ from api.bodies import most_bytes
 from api.caller import Caller, Reader, Writer
 from api.replays import REPLAYED, OnceOf
 from api.shared import Services, ServicesOf
+from api.shares import in_turn
 from api.tus_metadata import about_in, name_in, read_metadata
 from api.tus_page import BYTES, CONTENT, CREATION, HEADERS, OFFSET, SPOKEN, VERSION
 from scenebook import uploads
@@ -52,7 +52,8 @@ class UploadOut(BaseModel):
 
 def speaks_tus(request: Request) -> None:
     """Say which version is spoken, in errors too. Raises WrongVersion for another one."""
-    request.state.headers = {"Tus-Resumable": VERSION, "Tus-Version": VERSION}
+    said = getattr(request.state, "headers", {})
+    request.state.headers = said | {"Tus-Resumable": VERSION, "Tus-Version": VERSION}
     if request.headers.get("tus-resumable") != VERSION:
         raise WrongVersion(f"Send the header `Tus-Resumable: {VERSION}`.")
 
@@ -113,7 +114,7 @@ async def begin_upload(
         body = upload_out(made).model_dump(mode="json")
         return Answer(201, body, headers_of(made) | {"Location": f"{base}/{made.id}"})
 
-    response = await run_in_threadpool(once, caller.owner_id, [size, about.columns()], act)
+    response = await in_turn(request, once, caller.owner_id, [size, about.columns()], act)
     if request.headers.get("content-type") == BYTES:
         upload_id = UUID(response.headers["location"].rpartition("/")[2])
         now = await _first_part(
@@ -192,8 +193,8 @@ async def _first_part(
 ) -> Upload:
     """Store the body of a creation; of one that is repeated, only if nothing arrived before."""
     if again:
-        now = await run_in_threadpool(
-            uploads.get_upload, services.db, owner_id=caller.owner_id, upload_id=upload_id
+        now = await in_turn(
+            request, uploads.get_upload, services.db, owner_id=caller.owner_id, upload_id=upload_id
         )
         if now.received:
             return now
@@ -204,7 +205,8 @@ async def _receive(
     request: Request, caller: Caller, services: Services, upload_id: UUID, offset: int
 ) -> Upload:
     """Store a body part by part, also what came before it broke off."""
-    writing = await run_in_threadpool(
+    writing = await in_turn(
+        request,
         uploads.write_at,
         services.db,
         services.storage,
@@ -222,14 +224,14 @@ async def _receive(
             if writing.received + size > writing.upload.bytes:
                 raise TooLarge("The body goes beyond Upload-Length.")
             if size >= PART_BYTES:
-                await run_in_threadpool(writing.add, b"".join(pieces))
+                await in_turn(request, writing.add, b"".join(pieces))
                 pieces.clear()
                 size = 0
     except (Interrupted, TooSlow):
-        await run_in_threadpool(writing.add, b"".join(pieces))
+        await in_turn(request, writing.add, b"".join(pieces))
         raise
-    await run_in_threadpool(writing.add, b"".join(pieces))
-    return await run_in_threadpool(_finish, caller, services, upload_id)
+    await in_turn(request, writing.add, b"".join(pieces))
+    return await in_turn(request, _finish, caller, services, upload_id)
 
 
 def _finish(caller: Caller, services: Services, upload_id: UUID) -> Upload:

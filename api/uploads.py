@@ -6,7 +6,6 @@ import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,6 +18,7 @@ from api.multipart import TRANSCRIPT, Form, receive
 from api.replays import Once, OnceOf
 from api.shapes import VideoOut, video_out
 from api.shared import Services, ServicesOf
+from api.shares import in_turn
 from api.videos import Metadata
 from scenebook.addresses import allowed_hosts, check_url
 from scenebook.errors import InvalidInput, TooLarge, UnsupportedType
@@ -134,7 +134,7 @@ async def _upload(request: Request, caller: Caller, services: Services, once: On
             settings=services.settings,
             names=frozenset(FormIn.model_fields),
         )
-        return await run_in_threadpool(_store, form, caller, services, once)
+        return await in_turn(request, _store, form, caller, services, once)
 
 
 def _store(form: Form, caller: Caller, services: Services, once: Once) -> Response:
@@ -185,7 +185,7 @@ async def _import(request: Request, caller: Caller, services: Services, once: On
         wanted = ImportIn.model_validate_json(body)
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from None
-    return await run_in_threadpool(_fetch_later, wanted, caller, services, once)
+    return await in_turn(request, _fetch_later, wanted, caller, services, once)
 
 
 def _fetch_later(wanted: ImportIn, caller: Caller, services: Services, once: Once) -> Response:

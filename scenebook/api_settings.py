@@ -42,6 +42,21 @@ class ApiSettings(BaseSettings):
     api_max_concurrency: Count = Field(
         64, description="Requests answered at once; more are told to come again (503)."
     )
+    owner_max_requests: Count = Field(
+        32, description="Requests of one owner answered at once, in each process."
+    )
+    owner_max_uploads: Count = Field(
+        16, description="Files of one owner received at once, in each process."
+    )
+    owner_max_streams: Count = Field(
+        32, description="Videos of one owner sent at once, in each process."
+    )
+    allowed_hosts: str | None = Field(
+        None,
+        description="Names that clients may call the API by, with commas between; *.example.com "
+        "is any below it. Unset: any.",
+    )
+    api_docs: bool = Field(True, description="Whether /docs, /redoc and /openapi.json are shown.")
     request_max_bytes: Count = Field(1_000_000, description="Largest JSON body, in bytes.")
     image_max_bytes: Count = Field(20_000_000, description="Largest picture of a query, in bytes.")
     transcript_max_bytes: Count = Field(

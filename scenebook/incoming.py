@@ -14,9 +14,10 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection
 
 from scenebook import jobs
+from scenebook.abandoned import give_up, gone, signs_of_life
 from scenebook.db import imports, videos
 from scenebook.db.engine import Database
-from scenebook.errors import Conflict, InvalidMedia, NotFound
+from scenebook.errors import Conflict, InvalidMedia, NotFound, ScenebookError
 from scenebook.model import OWN, Stage, Video, VideoStatus
 from scenebook.quotas import NO_LIMITS, Limits, within
 from scenebook.storage import Storage, video_prefix
@@ -121,13 +122,30 @@ def take(
             content_hash=arrived.content_hash,
             about=arrived.about,
         )
-    if video.status is not VideoStatus.UPLOADING:
-        _same_transcript(storage, video, arrived.words)
-        return AddedVideo(video, created=False)
-    storage.put_file(video.source_key, arrived.path)
-    transcript_key = _put_words(storage, arrived.words, owner_id=owner_id, video_id=video.id)
-    with db.transaction(owner_id=owner_id) as tx:
-        return start(tx, owner_id=owner_id, video_id=video.id, transcript_key=transcript_key)
+    if video.status is VideoStatus.UPLOADING:
+        return _store(db, storage, arrived, video)
+    _same_transcript(storage, video, arrived.words)
+    return AddedVideo(video, created=False)
+
+
+def _store(db: Database, storage: Storage, arrived: Arrived, video: Video) -> AddedVideo:
+    """Store the source and the words of a claimed video; of several at once the first counts."""
+    owner_id, video_id = video.owner_id, video.id
+    sign = signs_of_life(db, owner_id=owner_id, video_id=video_id)
+    sign()
+    try:
+        storage.put_file(video.source_key, arrived.path, on_part=sign)
+        transcript_key = _put_words(storage, arrived.words, owner_id=owner_id, video_id=video_id)
+        with db.transaction(owner_id=owner_id) as tx:
+            added = start(tx, owner_id=owner_id, video_id=video_id, transcript_key=transcript_key)
+    except Conflict:  # it was deleted meanwhile, and nobody else looks for what came since
+        storage.delete_prefix(video_prefix(owner_id=owner_id, video_id=video_id))
+        raise
+    if not added.created:
+        if transcript_key is not None and transcript_key != added.video.transcript_key:
+            storage.delete(transcript_key)
+        _same_transcript(storage, added.video, arrived.words)
+    return added
 
 
 def claim_bytes(
@@ -153,13 +171,27 @@ def claim_bytes(
 
 
 def start(
-    tx: Connection, *, owner_id: UUID, video_id: UUID, transcript_key: str | None = None
+    tx: Connection,
+    *,
+    owner_id: UUID,
+    video_id: UUID,
+    transcript_key: str | None = None,
+    stage: Stage = Stage.PROBE,
 ) -> AddedVideo:
-    """Make a stored source the first job, once."""
+    """Add the first job of a video whose objects are stored, once.
+
+    Raises Conflict if the video was deleted or given up meanwhile.
+    """
     first = videos.uploaded(tx, owner_id=owner_id, video_id=video_id, transcript_key=transcript_key)
     if first:
-        jobs.enqueue(tx, owner_id=owner_id, video_id=video_id, generation=1, stage=Stage.PROBE)
-    return AddedVideo(videos.get(tx, owner_id=owner_id, video_id=video_id), created=first)
+        jobs.enqueue(tx, owner_id=owner_id, video_id=video_id, generation=1, stage=stage)
+    try:
+        video = videos.get(tx, owner_id=owner_id, video_id=video_id)
+    except NotFound:
+        raise gone() from None
+    if video.status is VideoStatus.DELETING:
+        raise gone()
+    return AddedVideo(video, created=first)
 
 
 def add_import(
@@ -174,24 +206,27 @@ def add_import(
 ) -> Video:
     """Put a URL on the to-do list. Call `addresses.check_url` first. Raises QuotaExceeded."""
     video_id = uuid4()
-    transcript_key = _put_words(storage, words, owner_id=owner_id, video_id=video_id)
+    with db.transaction(owner_id=owner_id) as tx, within(tx, limits, owner_id=owner_id):
+        imports.add(
+            tx,
+            owner_id=owner_id,
+            video_id=video_id,
+            source_key=source_key(owner_id=owner_id, video_id=video_id),
+            source_url=url,
+            **about.columns(),
+        )
+        if words is None:
+            return start(tx, owner_id=owner_id, video_id=video_id, stage=Stage.FETCH).video
+    # The row comes first, so that an object that is left behind by a crash belongs to something.
     try:
-        with db.transaction(owner_id=owner_id) as tx, within(tx, limits, owner_id=owner_id):
-            imports.add(
-                tx,
-                owner_id=owner_id,
-                video_id=video_id,
-                source_key=source_key(owner_id=owner_id, video_id=video_id),
-                source_url=url,
-                transcript_key=transcript_key,
-                **about.columns(),
-            )
-            jobs.enqueue(tx, owner_id=owner_id, video_id=video_id, generation=1, stage=Stage.FETCH)
-            return videos.get(tx, owner_id=owner_id, video_id=video_id)
-    except BaseException:
-        if transcript_key is not None:
-            storage.delete(transcript_key)
+        key = _put_words(storage, words, owner_id=owner_id, video_id=video_id)
+    except ScenebookError:
+        give_up(db, owner_id=owner_id, video_id=video_id)
         raise
+    with db.transaction(owner_id=owner_id) as tx:
+        return start(
+            tx, owner_id=owner_id, video_id=video_id, transcript_key=key, stage=Stage.FETCH
+        ).video
 
 
 def source_key(*, owner_id: UUID, video_id: UUID) -> str:
@@ -227,10 +262,14 @@ def checked_words(content: bytes, *, name: str) -> Words:
 def _put_words(
     storage: Storage, words: Words | None, *, owner_id: UUID, video_id: UUID
 ) -> str | None:
-    """Store the transcript file of a video, if there is one; its key."""
+    """Store the transcript file of a video, if there is one; its key, another one for other words.
+
+    Two requests at once with the same bytes must not replace each other's words.
+    """
     if words is None:
         return None
-    key = f"{video_prefix(owner_id=owner_id, video_id=video_id)}/transcript{words.suffix}"
+    name = f"transcript-{words.digest[:16]}{words.suffix}"
+    key = f"{video_prefix(owner_id=owner_id, video_id=video_id)}/{name}"
     storage.put(key, words.content)
     return key
 

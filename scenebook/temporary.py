@@ -6,12 +6,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
 TEMPORARY = "scenebook-"
+# The start of a process is known less precisely than the time of a file.
+CLOCK_S = 1.0
 
 
 @contextmanager
@@ -26,7 +28,18 @@ def remove_abandoned() -> int:
     removed = 0
     for directory in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*-*"):
         pid = directory.name.removeprefix(TEMPORARY).split("-")[0]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)) and directory.is_dir():
+        if pid.isdigit() and directory.is_dir() and _is_abandoned(directory, int(pid)):
             shutil.rmtree(directory, ignore_errors=True)
             removed += 1
     return removed
+
+
+def _is_abandoned(directory: Path, pid: int) -> bool:
+    """Whether its process is gone; in a container the next one often has the same id."""
+    try:
+        began = psutil.Process(pid).create_time()
+    except psutil.NoSuchProcess:
+        return True
+    with suppress(OSError):  # somebody else removes it meanwhile
+        return directory.stat().st_mtime < began - CLOCK_S
+    return False

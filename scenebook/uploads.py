@@ -11,6 +11,7 @@ from uuid import UUID
 
 import structlog
 
+from scenebook.abandoned import signs_of_life
 from scenebook.db import uploads
 from scenebook.db.engine import Database
 from scenebook.db.uploads import Upload
@@ -184,6 +185,10 @@ def _parts(storage: Storage, upload: Upload, prefix: str) -> list[str]:
 def _as_video(
     db: Database, storage: Storage, upload: Upload, content_hash: str, limits: Limits
 ) -> AddedVideo:
+    """The video of joined bytes; the upload counts as complete once that video has its first job.
+
+    Raises Conflict if an older video of the same bytes is being deleted.
+    """
     owner_id = upload.owner_id
     with db.transaction(owner_id=owner_id) as tx, within(tx, limits, owner_id=owner_id):
         now = uploads.get(tx, owner_id=owner_id, upload_id=upload.id, lock=True)
@@ -195,14 +200,23 @@ def _as_video(
             content_hash=content_hash,
             about=About.from_columns(upload.metadata),
         )
-        uploads.complete(tx, owner_id=owner_id, upload_id=upload.id, video_id=video.id)
-        if added:
-            return start(tx, owner_id=owner_id, video_id=video.id)
-    if video.status is VideoStatus.UPLOADING:  # an ordinary upload of the same bytes broke off
+        if added or video.status is not VideoStatus.UPLOADING:
+            uploads.complete(tx, owner_id=owner_id, upload_id=upload.id, video_id=video.id)
+            if added:
+                return start(tx, owner_id=owner_id, video_id=video.id)
+            return AddedVideo(video, created=False)
+    # An ordinary upload of the same bytes broke off, or is on its way: theirs are whole.
+    signs_of_life(db, owner_id=owner_id, video_id=video.id)()
+    try:
         storage.copy(source_key(owner_id=owner_id, video_id=upload.id), video.source_key)
         with db.transaction(owner_id=owner_id) as tx:
-            return start(tx, owner_id=owner_id, video_id=video.id)
-    return AddedVideo(video, created=False)
+            uploads.get(tx, owner_id=owner_id, upload_id=upload.id, lock=True)
+            started = start(tx, owner_id=owner_id, video_id=video.id)
+            uploads.complete(tx, owner_id=owner_id, upload_id=upload.id, video_id=video.id)
+    except Conflict:  # it was deleted meanwhile, and nobody else looks for what came since
+        storage.delete_prefix(video_prefix(owner_id=owner_id, video_id=video.id))
+        raise
+    return started
 
 
 def terminate(db: Database, storage: Storage, *, owner_id: UUID, upload_id: UUID) -> None:

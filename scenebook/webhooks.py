@@ -234,7 +234,8 @@ def signed(one: Claimed, *, at: datetime) -> tuple[bytes, dict[str, str]]:
     body = json.dumps(one.payload, ensure_ascii=False, separators=(",", ":"))
     at = at.astimezone(UTC)
     signatures = [Webhook(secret).sign(str(one.id), at, body) for secret in one.secrets]
-    return body.encode(), {
+    trace = {} if one.traceparent is None else {"traceparent": one.traceparent}
+    return body.encode(), trace | {
         "Content-Type": "application/json",
         "webhook-id": str(one.id),
         "webhook-timestamp": str(int(at.timestamp())),

@@ -14,6 +14,7 @@ from scenebook.db import queue
 from scenebook.db.engine import Database, Role
 from scenebook.model import Stage, Video
 from scenebook.settings import Settings
+from scenebook.storage import MARKER
 from scenebook.videos import add_video, get_video
 from worker.door import run_job
 from worker.pipeline.tools import Tools
@@ -31,6 +32,12 @@ def settings_for(database_url: str, data_dir: Path, **changes: object) -> Settin
         "clip_cpu_threads": 1,  # tests run side by side
     }
     return Settings(**(values | changes))  # type: ignore[arg-type]
+
+
+def stored_files(settings: Settings) -> list[Path]:
+    """Every object in the storage of these settings."""
+    directory = settings.scenebook_data_dir / "storage"
+    return [path for path in directory.rglob("*") if path.is_file() and path.name != MARKER]
 
 
 @contextmanager

@@ -16,8 +16,10 @@ from prometheus_client import REGISTRY
 from starlette.testclient import TestClient
 
 from api import door, problems
+from api.app import create_app
 from api.bodies import most_bytes
-from api.door import origins_of
+from api.cors import origins_of
+from api.hosts import Hosts
 from scenebook.errors import ConfigurationError
 from scenebook.settings import Settings
 from tests.serving import headers_of
@@ -150,6 +152,30 @@ def test_a_body_is_counted_whatever_its_headers_say(client: TestClient) -> None:
     assert client.post("/upload", content=b"a" * 5000).json() == 5000
 
 
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "BODY_S", 0.1)
+    assert asyncio.run(_half_a_body(a_service())) == 408
+
+
+async def _half_a_body(app: FastAPI) -> int:
+    pieces = iter([{"type": "http.request", "body": b'{"text"', "more_body": True}])
+    statuses: list[int] = []
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status", 0))
+
+    async def receive() -> Any:
+        for piece in pieces:
+            return piece
+        await asyncio.sleep(3600)
+
+    scope = {"type": "http", "method": "POST", "path": "/echo", "raw_path": b"/echo"}
+    scope |= {"query_string": b"", "headers": [(b"content-type", b"application/json")]}
+    scope |= {"http_version": "1.1", "scheme": "http", "server": ("test", 80)}
+    await app(scope | {"client": ("127.0.0.1", 1)}, receive, send)
+    return statuses[0]
+
+
 def test_json_that_cannot_be_is_a_problem_and_no_500(client: TestClient) -> None:
     for body in (
         b"", b"{", b"[" * 900, b"\xff\xfe", b'{"a": ' + b"1" * 900 + b"}", b"null", b"[1]", b"NaN",
@@ -251,6 +277,38 @@ def test_only_the_pages_that_are_named_may_call() -> None:
     with pytest.raises(ConfigurationError, match="CORS_ORIGINS"):
         origins_of(Settings(cors_origins="https://app.example.com/path"))
     assert origins_of(Settings()) == []
+
+
+def test_only_the_names_that_are_listed_are_answered() -> None:
+    listed = "api.example.com, *.railway.internal, [::1]"
+    with TestClient(a_service(allowed_hosts=listed)) as client:
+
+        def asked(host: str, path: str = "/nothing") -> str:
+            return str(client.get(path, headers={"Host": host}).json()["code"])
+
+        for ours in ("api.example.com", "API.example.com:8000", "a.railway.internal", "[::1]:80"):
+            assert asked(ours) == "not_found"
+        for foreign in (
+            "evil.example", "api.example.com.evil.example", "xapi.example.com", "railway.internal",
+            "", "api.example.com@evil.example", "evil.example:80:80",
+        ):  # fmt: skip
+            assert asked(foreign) == "host_not_allowed"
+        for checking in ("healthcheck.railway.app", "localhost", "10.0.0.1"):
+            assert client.get("/livez", headers={"Host": checking}).status_code == 200
+        assert asked("healthcheck.railway.app", "/metrics") == "host_not_allowed"
+    with pytest.raises(ConfigurationError, match="ALLOWED_HOSTS"):
+        Hosts(Settings(allowed_hosts="https://api.example.com"))
+    with TestClient(a_service()) as client:
+        assert client.get("/livez", headers={"Host": "whatever"}).status_code == 200
+
+
+def test_pages_about_the_service_can_be_left_out(settings: Settings) -> None:
+    pages = ("/docs", "/redoc", "/openapi.json", "/static-offline-docs/favicon.png")
+    for shown, status in ((True, 200), (False, 404)):
+        app = create_app(settings.model_copy(update={"api_docs": shown}))
+        with structlog.testing.capture_logs():
+            client = TestClient(app)
+            assert {client.get(page).status_code for page in pages} == {status}
 
 
 def test_the_real_service_says_whose_a_request_was(api: TestClient, alice: UUID) -> None:

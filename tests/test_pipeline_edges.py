@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -23,7 +23,7 @@ from scenebook.storage import PART_BYTES, Storage
 from scenebook.temporary import TEMPORARY
 from scenebook.videos import delete_video, get_video, retry_video, scenes_of
 from tests import clips
-from tests.openai_server import CHAT, OpenAIServer, an_openai_server, failure, no_content
+from tests.openai_server import CHAT, OpenAIServer, failure, no_content
 from tests.pipelines import Pipeline, a_pipeline
 from tests.searching import SameVector
 from tests.snapshots import snapshot
@@ -49,13 +49,6 @@ def words(tmp_path: Path) -> Path:
     path = tmp_path / "words.vtt"
     path.write_text(FIRST)
     return path
-
-
-@pytest.fixture
-def openai() -> Iterator[OpenAIServer]:
-    """A vision model behind the protocol of OpenAI's API."""
-    with an_openai_server() as server:
-        yield server
 
 
 @pytest.fixture
@@ -287,6 +280,24 @@ class TestStorage:
         with pytest.raises(Unavailable, match="TMPDIR"):
             storage.fetch("o/v/source", tmp_path / "gone" / "copy")
 
+    def test_a_storage_whose_disk_is_away_is_neither_written_nor_begun_anew(
+        self, storage: Storage, tmp_path: Path
+    ) -> None:
+        storage.put("o/v/source", b"bytes")
+        away = (tmp_path / "storage").rename(tmp_path / "away")
+        for one in (storage, Storage((tmp_path / "storage").as_uri())):
+            for ask in (
+                lambda one=one: one.put("o/v/new", b"bytes"),
+                lambda one=one: one.get("o/v/source"),
+                lambda one=one: one.delete_prefix("o/v"),
+            ):
+                with pytest.raises(Unavailable, match="mounted"):
+                    ask()
+        assert [path for path in (tmp_path / "storage").rglob("*") if path.is_file()] == []
+        shutil.rmtree(tmp_path / "storage")
+        away.rename(tmp_path / "storage")
+        assert storage.get("o/v/source") == b"bytes"
+
     def test_a_local_disk_that_is_full_says_what_to_do(
         self, storage: Storage, tmp_path: Path
     ) -> None:
@@ -297,7 +308,7 @@ class TestStorage:
             storage.fetch("o/v/source", full)
 
     def test_errors_name_no_path(self, storage: Storage, tmp_path: Path) -> None:
-        (tmp_path / "storage").rmdir()
+        shutil.rmtree(tmp_path / "storage")
         with pytest.raises(Unavailable) as gone:
             storage.get("o/v/source")
         (tmp_path / "storage").write_text("a file in the way")

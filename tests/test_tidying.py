@@ -12,6 +12,7 @@ from scenebook.db.engine import Database, Role
 from scenebook.settings import Settings
 from scenebook.storage import Storage
 from scenebook.uploads import parts_prefix
+from tests.pipelines import stored_files
 from worker.tidying import Tidying
 
 
@@ -81,7 +82,14 @@ def test_what_is_over_goes_and_the_rest_stays(
             add_searches(connection, owner)
             add_deliveries(connection, owner)
     removed = tidying.round()
-    assert removed == {"idempotency_keys": 2, "searches": 2, "webhook_deliveries": 4, "uploads": 0}
+    assert removed == {
+        "idempotency_keys": 2,
+        "searches": 2,
+        "webhook_deliveries": 4,
+        "uploads": 0,
+        "abandoned_videos": 0,
+        "older_files": 0,
+    }
     assert not any(tidying.round().values())
     with psycopg.connect(database_url) as connection:
         for owner in (alice, bob):
@@ -111,10 +119,9 @@ def test_an_upload_that_nobody_went_on_with_leaves_no_row_and_no_part(
     with psycopg.connect(database_url) as connection:
         for owner, upload in kept.items():
             assert left(connection, owner, "uploads", "id") == {upload}
-    files = [
-        path for path in (settings.scenebook_data_dir / "storage").rglob("*") if path.is_file()
-    ]
-    assert sorted(path.parent.name for path in files) == sorted(str(one) for one in kept.values())
+    assert sorted(path.parent.name for path in stored_files(settings)) == sorted(
+        str(one) for one in kept.values()
+    )
 
 
 def test_more_than_one_transaction_takes_is_removed_all_the_same(

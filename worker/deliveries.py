@@ -16,7 +16,7 @@ from uuid import UUID
 
 import structlog
 
-from scenebook import fetching, metrics
+from scenebook import fetching, metrics, tracing
 from scenebook.addresses import allowed_hosts
 from scenebook.db import webhooks
 from scenebook.db.engine import Database
@@ -111,8 +111,9 @@ class Deliveries:
 
     def _deliver(self, one: Claimed) -> None:
         try:
-            status, error = self._send(one)
-            self._mark(one, status, error)
+            with tracing.continued(one.traceparent):
+                status, error = self._send(one)
+                self._mark(one, status, error)
         except ScenebookError as problem:
             log.warning("delivery_not_marked", delivery_id=str(one.id), error=str(problem))
         except Exception:  # one delivery that cannot be sent must not stop the others

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import structlog
 
 from scenebook import metrics
+from scenebook.abandoned import BATCH as VIDEOS
+from scenebook.abandoned import give_up_abandoned
 from scenebook.db import tidying
 from scenebook.db.engine import Database
 from scenebook.db.tidying import Expiring
@@ -15,6 +18,7 @@ from scenebook.errors import ScenebookError
 from scenebook.settings import Settings
 from scenebook.storage import Storage
 from scenebook.uploads import TIDY_BATCH, remove_expired
+from worker.pipeline.finalize import remove_older_files
 
 log = structlog.get_logger(__name__)
 
@@ -22,6 +26,8 @@ EVERY_S = 300.0
 BATCH = 1000
 DAY_S = 24 * 3600
 DELIVERIES_DAYS = 30
+# Until a relay has looked once, it does not know for how long none did.
+FIRST_LOOK_S = 7 * DAY_S
 
 
 class Tidying:
@@ -31,6 +37,7 @@ class Tidying:
         self._settings = settings
         self._db = db
         self._storage = storage
+        self._looked_at = time.monotonic() - FIRST_LOOK_S
 
     def round(self) -> dict[str, int]:
         """Remove what is over; returns how much of what."""
@@ -55,23 +62,43 @@ class Tidying:
         yield "idempotency_keys", self._rows("idempotency_keys", self._settings.idempotency_ttl_s)
         yield "searches", self._rows("searches", self._settings.search_log_days * DAY_S)
         yield "webhook_deliveries", self._rows("webhook_deliveries", DELIVERIES_DAYS * DAY_S)
-        yield "uploads", self._uploads()
+        yield "uploads", self._batches(TIDY_BATCH, lambda: remove_expired(self._db, self._storage))
+        yield (
+            "abandoned_videos",
+            self._batches(VIDEOS, lambda: give_up_abandoned(self._db)),
+        )
+        began = time.monotonic()
+        yield "older_files", self._older_files(began - self._looked_at + 3 * EVERY_S)
+        self._looked_at = began
+
+    def _older_files(self, within_s: float) -> int:
+        """Remove the files of generations that nobody sees: a worker may die before it does."""
+        with self._db.across_owners() as tx:
+            found = tidying.indexed_anew(tx, within_s=within_s)
+        return sum(
+            remove_older_files(
+                self._storage,
+                owner_id=one.owner_id,
+                video_id=one.video_id,
+                generation=one.generation,
+            )
+            for one in found
+        )
 
     def _rows(self, what: Expiring, older_s: float) -> int:
         """Remove rows in short transactions, so that nobody waits for all of them."""
-        total = 0
-        while True:
-            with self._db.across_owners() as tx:
-                removed = tidying.remove_older(tx, what, older_s=older_s, limit=BATCH)
-            total += removed
-            if removed < BATCH:
-                return total
 
-    def _uploads(self) -> int:
-        """Remove uploads that nobody went on with, and their parts from the storage."""
+        def remove() -> int:
+            with self._db.across_owners() as tx:
+                return tidying.remove_older(tx, what, older_s=older_s, limit=BATCH)
+
+        return self._batches(BATCH, remove)
+
+    def _batches(self, size: int, remove: Callable[[], int]) -> int:
+        """Remove batch after batch, until one is not full; how many things."""
         total = 0
         while True:
-            removed = remove_expired(self._db, self._storage)
+            removed = remove()
             total += removed
-            if removed < TIDY_BATCH:
+            if removed < size:
                 return total

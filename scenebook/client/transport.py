@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from scenebook import errors
+from scenebook import errors, tracing
 from scenebook.client.bodies import Body
 from scenebook.client.errors import ApiError, Unreachable
 from scenebook.client.steps import Ask, Found, Items, Listen, NextLine, Pause, Reply, Step, Steps
@@ -202,6 +202,8 @@ def options(url: str, key: str | None, timeout: float) -> dict[str, Any]:
     if not fits:
         raise errors.ConfigurationError("The URL of the service must look like https://host.")
     headers = {"User-Agent": "scenebook-client"}
+    if (traceparent := tracing.current()) is not None:  # of a command; it has one for all it asks
+        headers["traceparent"] = traceparent
     if key is not None:
         if not key.strip().isascii() or not key.strip().isprintable():
             raise errors.ConfigurationError("The key holds characters that no key has.")

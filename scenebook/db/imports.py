@@ -19,11 +19,10 @@ def add(
     title: str,
     source_key: str,
     source_url: str,
-    transcript_key: str | None,
     language: str | None,
     metadata: dict[str, Any],
 ) -> None:
-    """Add a video whose source is still to be fetched."""
+    """Add a video whose source is to be fetched, once `videos.uploaded` says that it may begin."""
     tx.execute(statement("videos/add_owner"), {"owner_id": owner_id})
     tx.execute(
         statement("videos/add_import"),
@@ -33,7 +32,6 @@ def add(
             "title": title,
             "source_key": source_key,
             "source_url": source_url,
-            "transcript_key": transcript_key,
             "language": language,
             "metadata": to_json(metadata),
         },

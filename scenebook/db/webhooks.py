@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row
 
+from scenebook import tracing
 from scenebook.db.engine import statement
 from scenebook.db.values import clean_error, to_json
 
@@ -63,6 +64,7 @@ class Claimed:
     attempt: int
     url: str
     secrets: tuple[str, ...] = field(repr=False)
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,12 @@ def queue_event(tx: Connection, *, owner_id: UUID, event: str, payload: Mapping[
     """Add a delivery for each enabled endpoint of the owner that wants this event."""
     tx.execute(
         statement("webhooks/queue_event"),
-        {"owner_id": owner_id, "event": event, "payload": to_json(payload)},
+        {
+            "owner_id": owner_id,
+            "event": event,
+            "payload": to_json(payload),
+            "traceparent": tracing.current(),
+        },
     )
 
 
@@ -170,6 +177,7 @@ def queue_one(
             "endpoint_id": endpoint_id,
             "event": event,
             "payload": to_json(payload),
+            "traceparent": tracing.current(),
         },
     )
     return UUID(str(found.scalar_one()))
@@ -239,6 +247,7 @@ def claim(
             attempt=row.attempt,
             url=row.url,
             secrets=tuple(one for one in (row.secret, row.previous_secret) if one is not None),
+            traceparent=row.traceparent,
         )
         for row in rows
     ]

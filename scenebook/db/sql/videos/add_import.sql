@@ -1,7 +1,6 @@
 -- A video whose source is still to be fetched.
 insert into public.videos (
-    id, owner_id, title, source_key, content_hash, bytes, status, source_url, transcript_key,
-    language, metadata)
+    id, owner_id, title, source_key, content_hash, bytes, status, source_url, language, metadata)
 values (
-    :id, :owner_id, :title, :source_key, null, 0, 'waiting', :source_url,
-    :transcript_key, :language, cast(:metadata as jsonb))
+    :id, :owner_id, :title, :source_key, null, 0, 'uploading', :source_url,
+    :language, cast(:metadata as jsonb))

@@ -38,6 +38,6 @@ set attempt = d.attempt + 1, next_at = now() + make_interval(secs => :lease_s)
 from chosen, public.webhook_endpoints as e
 where d.id = chosen.id and e.owner_id = d.owner_id and e.id = d.endpoint_id
 returning
-    d.id, d.owner_id, d.endpoint_id, d.event, d.payload, d.attempt, e.url, e.secret,
+    d.id, d.owner_id, d.endpoint_id, d.event, d.payload, d.attempt, d.traceparent, e.url, e.secret,
     case when e.rotated_at > now() - make_interval(secs => :rotation_s)
         then e.previous_secret end as previous_secret

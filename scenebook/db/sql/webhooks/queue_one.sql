@@ -1,3 +1,3 @@
-insert into public.webhook_deliveries (owner_id, endpoint_id, event, payload)
-values (:owner_id, :endpoint_id, :event, cast(:payload as jsonb))
+insert into public.webhook_deliveries (owner_id, endpoint_id, event, payload, traceparent)
+values (:owner_id, :endpoint_id, :event, cast(:payload as jsonb), :traceparent)
 returning id

@@ -1,0 +1,179 @@
+"""The log of a real run: every line is one JSON object, whoever chose the words in it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+import structlog
+
+from scenebook import logs
+from scenebook.embedded.process import start_tethered, stop_process
+from scenebook.settings import Settings
+from tests.serving import JWT_SECRET, headers_of, wait_until_it_lives
+from tests.stack import Stack, environment, free_port
+
+FILM = Path(__file__).parent / "media" / "edge" / "rotate_90.mov"
+FORGED = '\r\n{"level": "info", "message": "forged"}\r\n\x1b[31mred\x1b[0m\u2028'
+# Requests, jobs and their children; what a stage says of each scene would be more.
+MOST_LINES_OF_A_VIDEO = 60
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    """The log of this process, as it was before it was configured."""
+    root = logging.getLogger()
+    before = root.handlers, root.level
+    hooks = sys.excepthook, threading.excepthook
+    yield
+    root.handlers, root.level = before
+    sys.excepthook, threading.excepthook = hooks
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_words_of_strangers_cannot_forge_a_line_or_colour_a_terminal(
+    capsys: pytest.CaptureFixture[str], log_format: str
+) -> None:
+    logs.configure(Settings(log_format=log_format))  # type: ignore[arg-type]
+    structlog.get_logger("ours").warning("one", title=FORGED)
+    logging.getLogger("theirs").warning("two %s", FORGED)
+    try:
+        raise ValueError(FORGED)
+    except ValueError:
+        structlog.get_logger("ours").exception("three")
+    written = capsys.readouterr().err
+    own = "\x1b[" if log_format == "console" else None  # colours of our own end as they began
+    assert "\x1b[31mred" not in written
+    assert "\r" not in written
+    assert "\u2028" not in written
+    if own is None:
+        lines = [json.loads(line) for line in written.splitlines()]
+        assert [line["message"][:5] for line in lines] == ["one", "two \\", "three"]
+        assert not [line for line in lines if line["message"] == "forged"]
+    else:
+        first, second, *_ = written.splitlines()
+        assert "forged" in first
+        assert "forged" in second
+
+
+def test_what_python_itself_would_print_is_a_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Settings(log_format="json"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        warnings.warn("something is old", stacklevel=1)
+    thread = threading.Thread(target=lambda: 1 / 0, name="the-one")
+    thread.start()
+    thread.join()
+    sys.excepthook(ValueError, ValueError("no"), None)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert "something is old" in lines[0]["message"]
+    assert (lines[1]["message"], lines[1]["thread"]) == ("thread_broke", "the-one")
+    assert "ZeroDivisionError" in lines[1]["exception"]
+    assert lines[2]["message"] == "process_broke"
+
+
+def parsed(path: Path) -> list[dict[str, Any]]:
+    """Every line of what a process wrote to both of its streams."""
+    found = []
+    for line in path.read_bytes().decode().splitlines():
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            raise AssertionError(f"{path.name}: no JSON: {line!r}") from None
+        assert {"level", "message", "timestamp"} <= found[-1].keys(), line
+        at = datetime.fromisoformat(found[-1]["timestamp"])
+        assert at.utcoffset() == timedelta(0)
+        assert abs(datetime.now(UTC) - at) < timedelta(minutes=10)
+    assert found, f"{path.name} is empty"
+    return found
+
+
+def test_every_line_of_a_real_run_is_json_with_ids_and_without_secrets(
+    stack: Stack, tmp_path: Path, alice: UUID, bob: UUID
+) -> None:
+    port = free_port()
+    wanted = {"log_format": "json", "log_level": "INFO", "port": port, "worker_concurrency": 1}
+    settings = stack.settings.model_copy(update=wanted)
+    programs = {  # as `scenebook up` starts them
+        "api": ["-m", "api"],
+        "relay": ["-m", "worker.relay"],
+        "worker": [
+            "-W", "ignore", "-m", "celery", "--quiet", "-A", "worker.app", "worker",
+            "--without-gossip", "--without-mingle", "-O", "fair",
+        ],
+    }  # fmt: skip
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for name, arguments in programs.items():
+            with (tmp_path / name).open("wb") as log:
+                running[name] = start_tethered(
+                    [sys.executable, *arguments], environment=environment(settings), log=log
+                )
+        url = f"http://127.0.0.1:{port}"
+        wait_until_it_lives(url, running["api"])
+        videos = [
+            _added(url, owner, named) for owner, named in ((alice, "one"), (bob, FORGED + "two"))
+        ]
+        _ask_oddly(url, alice)
+        for owner, video in zip((alice, bob), videos, strict=True):
+            _settled(url, owner, video)
+    finally:
+        for process in running.values():
+            stop_process(process, signals={signal.SIGTERM: 15.0, signal.SIGKILL: 5.0})
+    lines = {name: parsed(tmp_path / name) for name in programs}
+    assert "worker_draining" in {line["message"] for line in lines["worker"]}
+    assert "forged" not in {line["message"] for some in lines.values() for line in some}
+    requests = [line for line in lines["api"] if line["message"] == "request"]
+    assert all({"request_id", "trace_id", "status"} <= line.keys() for line in requests)
+    jobs = [line for line in lines["worker"] if line["message"] == "job_done"]
+    ids = {"owner_id", "video_id", "job_id", "attempt", "lease_token", "trace_id"}
+    assert len(jobs) >= 14
+    assert all(ids <= line.keys() for line in jobs)
+    owner_of = {line["video_id"]: line["owner_id"] for line in jobs}
+    assert owner_of == dict(zip(videos, (str(alice), str(bob)), strict=True))
+    most = sum(len(some) for some in lines.values()) / len(videos)
+    assert most <= MOST_LINES_OF_A_VIDEO
+    written = "".join((tmp_path / name).read_text() for name in programs)
+    for secret in (JWT_SECRET, headers_of(alice)["Authorization"].split(".")[2], "sbk_stolen"):
+        assert secret not in written
+    assert "what+somebody+searches" not in written
+
+
+def _added(url: str, owner: UUID, title: str) -> str:
+    files = {"file": ("film\x1b[31m.mp4", FILM.read_bytes() + title.encode())}
+    answer = httpx.post(f"{url}/v1/videos", files=files, headers=headers_of(owner), timeout=30)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def _ask_oddly(url: str, owner: UUID) -> None:
+    """Requests whose parts would like to be lines of the log."""
+    httpx.get(f"{url}/v1/videos/%0d%0a%1b%5b31mred?q=what+somebody+searches")
+    httpx.get(f"{url}/v1/keys", headers={"X-Api-Key": "sbk_stolen_0123456789", "X-Request-Id": "a"})
+    httpx.post(f"{url}/v1/search", json={"text": FORGED}, headers=headers_of(owner))
+    httpx.get(f"{url}/v1/videos", headers=headers_of(owner) | {"User-Agent": "\x1b[31m"})
+
+
+def _settled(url: str, owner: UUID, video: str) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        answer = httpx.get(f"{url}/v1/videos/{video}", headers=headers_of(owner)).json()
+        if answer["status"] in ("ready", "partial", "failed"):
+            return
+        time.sleep(1)
+    raise AssertionError(f"waited 90 s for {video}: {answer}")

@@ -130,6 +130,31 @@ checkpoint: venv ## Train the shipped CLIP checkpoint anew, into build/figures (
 	@$(TRAIN) --pretrained build/binding --synthetic 60000 --course mixed --seed 3 \
 		--steps 1000 --learning-rate 1.5e-3 --validation-share 0.03 --out build/figures
 
+.PHONY: drill
+drill: venv ## Prove a backup on servers of its own (BACKUP=directory of infra/backup.sh)
+	@$(BIN)/python infra/drill.py "$(BACKUP)"
+
+# These three are asked for seldom, and in an environment of their own so as to change nothing here.
+TOOLS := build/tools
+.PHONY: lock
+lock: venv ## Lock what the deploy image installs, with hashes, in infra/*.lock
+	@test -x $(TOOLS)/bin/python || $(BIN)/python -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install -qq --disable-pip-version-check uv
+	@PATH="$(abspath $(TOOLS))/bin:$$PATH" $(TOOLS)/bin/python infra/lock.py
+
+.PHONY: audit
+audit: venv ## Ask for known weaknesses in the locked packages (STRICT=1 to fail where nobody answers)
+	@test -x $(TOOLS)/bin/python || $(BIN)/python -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install -qq --disable-pip-version-check pip-audit
+	@$(TOOLS)/bin/python infra/audit.py $(TOOLS)/bin/pip-audit $(if $(STRICT),--strict)
+
+.PHONY: sbom
+sbom: venv ## Write what the deploy image is made of, as CycloneDX, to build/sbom.json
+	@test -x $(TOOLS)/bin/python || $(BIN)/python -m venv $(TOOLS)
+	@$(TOOLS)/bin/python -m pip install -qq --disable-pip-version-check cyclonedx-bom
+	@cat infra/requirements.lock infra/torch-cpu.lock | \
+		$(TOOLS)/bin/cyclonedx-py requirements --output-file build/sbom.json -
+
 .PHONY: docs
 docs: venv ## Renew the generated parts of README.md and .env.example
 	@$(BIN)/scenebook settings --into README.md

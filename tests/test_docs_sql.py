@@ -26,6 +26,13 @@ def test_every_sql_block_of_the_page_runs(page: Path, database_url: str, alice: 
             "insert into public.scene_channels (owner_id, scene_id, channel, status, error)"
             " select owner_id, id, 'transcript', 'timeout', 'Timeout after 2.0s' from public.scenes"
         )
+        connection.execute(
+            "insert into public.workers (id, kind) values ('a worker', 'worker');"
+            "update public.jobs set state = 'failed', finished_at = now(),"
+            ' errors = \'[{"code": "crash_loop", "message": "It died."}]\';'
+            "insert into public.jobs (owner_id, video_id, generation, stage)"
+            " select owner_id, video_id, generation, 'segment' from public.jobs"
+        )
         for block in blocks:
             answer = connection.execute(block)
             assert answer.rowcount > 0 or not block.startswith("select"), f"no rows:\n{block}"

@@ -1,5 +1,8 @@
 -- Spaces that can be changed under load, and what descriptions need to keep their cost down.
 
+select pg_temp.lock_tables(
+    'public.owners', 'public.scenes', 'public.keyframes', 'public.embedding_spaces',
+    'public.paid_calls');
 alter table public.embedding_spaces
     add column source jsonb not null default '{}' check (jsonb_typeof(source) = 'object'),
     add column activated_at timestamptz,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from alembic import op
 
+from scenebook.db.migrate import LOCK_TIMEOUT_S
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
@@ -25,7 +27,7 @@ def upgrade() -> None:
     with op.get_context().autocommit_block():
         op.execute("set lock_timeout = 0")  # a build waits for every older transaction
         _build(concurrently=True)
-        op.execute("set lock_timeout = '4s'")
+        op.execute(f"set lock_timeout = '{LOCK_TIMEOUT_S}s'")
 
 
 def _build(*, concurrently: bool) -> None:

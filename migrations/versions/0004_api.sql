@@ -1,5 +1,7 @@
 -- What the HTTP service stands on: keys, replays, resumable uploads, webhooks, a log of searches.
 
+select pg_temp.lock_tables(
+    'public.owners', 'public.videos', 'public.scenes', 'public.scene_embeddings', 'public.jobs');
 alter table public.videos
     alter column content_hash drop not null,    -- null while a URL is being fetched
     add column source_url text check (length(source_url) <= 2000),

@@ -64,6 +64,7 @@ end;
 $$;
 
 -- From here on other sessions wait, so nothing below takes long.
+select pg_temp.lock_tables('public.owners', 'public.videos', 'public.scenes');
 alter table public.video_words add foreign key (owner_id, video_id)
     references public.videos (owner_id, id) on delete cascade;
 

@@ -19,11 +19,13 @@ import sqlalchemy as sa
 
 from scenebook.cli.workplace import why_silent
 from scenebook.db import migrate, schema
-from scenebook.db.engine import psycopg_url
+from scenebook.db.engine import Role, check_role, psycopg_url
+from scenebook.db.roles import login_is_unbound
 from scenebook.embedded import postgres as embedded_postgres
 from scenebook.embedded import redis as embedded_redis
 from scenebook.encoders.inference import InferenceChild, Kind
-from scenebook.errors import ScenebookError, Unavailable
+from scenebook.errors import ConfigurationError, ScenebookError, Unavailable
+from scenebook.remote_calls import OPENAI_URL
 from scenebook.settings import Settings
 from scenebook.storage import Storage
 
@@ -116,7 +118,7 @@ def check_disk(settings: Settings) -> Iterator[Check]:
         )
 
 
-def check_database(url: str) -> Iterator[Check]:
+def check_database(url: str, *, embedded: bool = False) -> Iterator[Check]:
     """Postgres: reachable, new enough, with pgvector, at the newest schema."""
     engine = sa.create_engine(
         psycopg_url(url), poolclass=sa.NullPool, connect_args={"connect_timeout": 5}
@@ -144,6 +146,29 @@ def check_database(url: str) -> Iterator[Check]:
     )
     yield _pgvector(version)
     yield _schema(url)
+    yield from _roles(url, embedded=embedded)
+
+
+def _roles(url: str, *, embedded: bool) -> Iterator[Check]:
+    """Row security holds every process, and whoever could break out of its role."""
+    try:
+        for role in Role:
+            check_role(url, role)
+        with schema.connection_to(url) as connection:
+            unbound = login_is_unbound(connection)
+    except ConfigurationError as error:
+        yield Check("roles", Verdict.FAIL, str(error), "Run the statement that it names.")
+        return
+    except sa.exc.DBAPIError as error:
+        yield Check("roles", Verdict.FAIL, str(error.orig), "scenebook migrate")
+        return
+    detail = "row security holds " + ", ".join(Role)
+    if unbound and not embedded:  # whose socket nobody else can reach
+        remedy = "Use a plain login in DATABASE_URL; docs/security.md has the statements."
+        detail += ", but not the login behind them"
+        yield Check("roles", Verdict.WARN, detail, remedy)
+        return
+    yield Check("roles", Verdict.OK, detail)
 
 
 def _pgvector(version: str | None) -> Check:
@@ -215,9 +240,15 @@ def _loads(kind: Kind, inference: InferenceChild, name: str) -> Check:
     return Check(kind, Verdict.OK, f"{name} is loaded{size}")
 
 
+def _bare(url: str) -> str:
+    """An address without the user, password and query that it may hold."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
 def check_key(settings: Settings) -> Check:
     """The API for descriptions, and for whatever else is set to `openai`."""
-    base = settings.openai_base_url or "the default address of the openai client"
+    base = _bare(settings.openai_base_url or OPENAI_URL)
     if settings.openai_api_key is not None:
         return Check("api key", Verdict.OK, f"set, for {base}")
     needed = "openai" in (settings.text_embedding_provider, settings.transcription_provider)

@@ -11,7 +11,7 @@ from uuid import UUID
 import typer
 from rich.text import Text
 
-from scenebook import logs
+from scenebook import logs, tracing
 from scenebook.cli import shapes, tables
 from scenebook.cli.find import find_files, find_video, transcript_beside
 from scenebook.cli.follow import follow
@@ -53,6 +53,7 @@ def quiet_settings(log_level: str = "WARNING") -> Settings:
     settings = get_settings()
     level = "DEBUG" if settings.log_level == "DEBUG" else log_level
     logs.configure(settings.model_copy(update={"log_level": level}))
+    tracing.begin()  # one trace a command, for all that it leads to
     return settings
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import typer
 from rich.text import Text
 
-from scenebook.cli import checks
+from scenebook.cli import checks, libraries
 from scenebook.cli.checks import Check, Verdict
 from scenebook.cli.commands import AsJson, Owner, app, quiet_settings
 from scenebook.cli.output import answer, notes
@@ -52,6 +52,7 @@ def diagnose(settings: Settings) -> Iterator[Check]:
     """Every check in the order in which to mend things."""
     yield checks.check_python()
     yield from checks.check_packages()
+    yield from libraries.check_libraries()
     yield from checks.check_disk(settings)
     if settings.database_url is None or settings.redis_url is None:
         yield from checks.check_embedded()
@@ -66,9 +67,12 @@ def _server_checks(settings: Settings) -> Iterator[Check]:
             assert filled.database_url is not None
             if own is not None:
                 migrate.upgrade(filled.database_url)
-            yield from checks.check_database(filled.database_url)
+            embedded = settings.database_url is None
+            yield from checks.check_database(filled.database_url, embedded=embedded)
+            yield from libraries.check_database(filled.database_url, embedded=embedded)
             if filled.redis_url is not None:
                 yield checks.check_broker(filled.redis_url)
+                yield libraries.check_redis(filled.redis_url)
             else:
                 remedy = "Set REDIS_URL, or `scenebook up` starts an embedded one."
                 yield Check("redis", Verdict.OFF, "REDIS_URL is not set", remedy)

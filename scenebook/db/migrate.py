@@ -13,8 +13,10 @@ import structlog
 from alembic import command, op
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 from sqlalchemy.exc import DBAPIError
 
+from scenebook.db import revisions
 from scenebook.db.engine import OfTheMoment
 from scenebook.db.schema import DIRECTORY, SCHEMA, applied, checksum, connection_to, functions, head
 from scenebook.errors import ConfigurationError, ScenebookError, Unavailable
@@ -30,25 +32,78 @@ LOCK_KEY = 0x5CE7EB00  # any constant; advisory locks belong to one database
 LOCK_POLL_S = 0.2
 LOCK_WAIT_S = 120.0
 
+# Whoever waits for a table's lock has everybody who comes later waiting behind: not for long, and
+# rather again.
+LOCK_TIMEOUT_S = 2
+LOCK_ATTEMPTS = 20
+LOCK_PAUSE_S = 1.0
+
+# Classes of SQLSTATE: a connection that broke, a server without room, one that shuts down.
+CONNECTION_LOST = ("08", "53", "57P")
+
 PREPARE = f"""
-set lock_timeout = '4s';
+set lock_timeout = '{LOCK_TIMEOUT_S}s';
+do $$
+begin
+    -- Whoever looks first for a deadlock is the one that is ended: rather this than a writer.
+    perform set_config('deadlock_timeout', '100ms', false);
+exception when insufficient_privilege then
+    null;   -- then writers are told to come again
+end;
+$$;
+-- Takes the strongest lock on several tables that are in use. Only for the first one does it wait:
+-- it looks for the others again and again, so that nobody waits for it in a circle. Name them as
+-- transactions take them, parents first.
+create or replace function pg_temp.lock_tables(variadic tables regclass[]) returns void
+language plpgsql as $f$
+declare
+    until constant timestamptz := clock_timestamp() + interval '{LOCK_TIMEOUT_S}s';
+    wanted regclass;
+begin
+    execute format('lock table %s in access exclusive mode', tables[1]);
+    foreach wanted in array tables loop
+        loop
+            begin
+                execute format('lock table %s in access exclusive mode nowait', wanted);
+                exit;
+            exception when lock_not_available then
+                if clock_timestamp() > until then
+                    raise;
+                end if;
+                perform pg_sleep(0.005);
+            end;
+        end loop;
+    end loop;
+end;
+$f$;
 create schema if not exists {SCHEMA};
 create table if not exists {SCHEMA}.sql_functions (
     name text primary key,
     checksum text not null
 );
 comment on table {SCHEMA}.sql_functions is 'Which version of each functions/*.sql file is applied.';
+{revisions.TABLE.strip()}
 """
 
 
 def upgrade(url: str) -> None:
     """Bring the database to the newest schema and functions; a second call changes nothing.
 
-    Raises Unavailable if the server or a lock cannot be had, ConfigurationError if the server lacks
-    something (its message says what to install).
+    A revision that cannot have its locks is tried again. Raises Unavailable if the server or a lock
+    cannot be had, ConfigurationError if the server lacks something (its message says what to
+    install) or has a schema that is not of this release.
     """
     with _translated():
-        command.upgrade(_config(url), "head")
+        for attempt in range(1, LOCK_ATTEMPTS + 1):
+            try:
+                command.upgrade(_config(url), "head")
+                break
+            except DBAPIError as error:
+                in_the_way = isinstance(error.orig, LockNotAvailable | DeadlockDetected)
+                if not in_the_way or attempt == LOCK_ATTEMPTS:
+                    raise
+                log.info("migration_waits", attempt=attempt, of=LOCK_ATTEMPTS)
+                time.sleep(LOCK_PAUSE_S)
     log.info("database_migrated", revision=head())
 
 
@@ -80,8 +135,11 @@ def run_file(name: str) -> None:
 
 
 def prepare(context: MigrationContext) -> None:
-    """Make the bookkeeping schema that Alembic's own table needs."""
+    """Make the bookkeeping schema that Alembic's own table needs; refuse what is not ours."""
     _emit(context, PREPARE)
+    if not context.as_sql:
+        assert context.connection is not None
+        revisions.refuse_unknown(context.connection, context.get_current_revision())
     _commit(context)
 
 
@@ -93,6 +151,8 @@ def finish(context: MigrationContext) -> None:
             _emit(context, f"drop schema {SCHEMA} cascade;\n")
             _commit(context)
         return
+    _emit(context, revisions.record(head() if context.as_sql else context.get_current_revision()))
+    _commit(context)
     if destination not in ("head", "heads", head()):
         return
     known = {} if context.connection is None or context.as_sql else applied(context.connection)
@@ -179,9 +239,11 @@ def _our_error(error: DBAPIError) -> ScenebookError:
     hint = getattr(diagnosis, "message_hint", None)
     if sqlstate == "55P03":
         return Unavailable(
-            "A table that the migration changes was in use for more than 4 s. Nothing is half "
-            "done: run the migration again."
+            f"A table that the migration changes was in use for more than {LOCK_TIMEOUT_S} s, "
+            f"{LOCK_ATTEMPTS} times in a row. Nothing is half done: find the long transaction in "
+            "pg_stat_activity, and run the migration again."
         )
-    if sqlstate is None and isinstance(error, OfTheMoment):
+    lost = sqlstate is None or sqlstate.startswith(CONNECTION_LOST)
+    if lost and isinstance(error, OfTheMoment):
         return Unavailable(f"Postgres cannot be reached for migrations: {message}".strip())
     return ConfigurationError(f"The migration stopped: {message}." + (f" {hint}" if hint else ""))

@@ -81,6 +81,11 @@ class Settings(ModelSettings, ApiSettings):
         30, description="An unclaimed job is published again after this."
     )
     job_backoff_s: Seconds = Field(2, description="Base of the exponential retry back-off.")
+    watchdog_s: Seconds = Field(
+        120,
+        description="A worker that is rung for and claims nothing, or a relay whose round does not "
+        "end, this long (or 4 JOB_REPUBLISH_S, if that is longer) ends with status 70.",
+    )
     relay_interval_s: Seconds = Field(0.5, description="Pause between two rounds of the relay.")
     scenebook_failpoints: Path | None = Field(
         None,
@@ -140,6 +145,8 @@ class Settings(ModelSettings, ApiSettings):
     def _heartbeat_fits_the_lease(self) -> Settings:
         if self.job_beat_s * 2 > self.job_lease_s:
             raise ValueError("JOB_BEAT_S must be at most half of JOB_LEASE_S")
+        if self.job_republish_s > self.job_lease_s:
+            raise ValueError("JOB_REPUBLISH_S must be at most JOB_LEASE_S")
         return self
 
     @model_validator(mode="after")

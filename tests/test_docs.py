@@ -17,10 +17,12 @@ from scenebook.cli import (
     doctor,
     keys,
     models,
+    reconciling,
     reference,
     search_commands,
     seeing,
     spaces,
+    todo,
     training,
     up,
     webhooks,
@@ -37,11 +39,13 @@ REGISTERED = (
     doctor,
     keys,
     models,
+    reconciling,
     reference,
     search_commands,
     seeing,
     training,
     spaces,
+    todo,
     up,
     webhooks,
 )
@@ -124,6 +128,18 @@ def test_every_documented_make_target_exists() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
     named = {line.split()[1] for _, line in documented("make")}
     assert named - targets == set()
+
+
+def test_every_proof_that_is_named_is_a_test() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text("utf-8")
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", page)
+    assert len(named) > 100
+    missing = [
+        f"{file}::{name}"
+        for file, name in named
+        if f"def {name}(" not in (ROOT / "tests" / file).read_text("utf-8")
+    ]
+    assert missing == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,12 +10,11 @@ from uuid import UUID
 import hypothesis
 import psycopg
 import pytest
-import redis
 from starlette.testclient import TestClient
 
-from scenebook.embedded.process import private_directory
-from scenebook.embedded.redis import EmbeddedRedis
 from scenebook.settings import Settings
+from tests.brokers import a_broker, client_of
+from tests.openai_server import OpenAIServer, an_openai_server
 from tests.pipelines import Pipeline, a_pipeline, settings_for
 from tests.postgres import Server, a_server, make_template
 from tests.serving import api_in_process, with_tokens
@@ -71,14 +68,10 @@ def _owner(url: str, owner_id: UUID) -> UUID:
 
 
 @pytest.fixture(scope="session")
-def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def redis_url() -> Iterator[str]:
     """This process's Redis."""
-    home = Path(tempfile.mkdtemp(prefix="scenebook-test-"))
-    server = EmbeddedRedis(home, socket_dir=private_directory(home / "run"))
-    server.start()
-    yield server.url
-    server.stop()
-    shutil.rmtree(home, ignore_errors=True)
+    with a_broker() as server:
+        yield server.url
 
 
 @pytest.fixture
@@ -104,10 +97,17 @@ def pipeline(settings: Settings) -> Iterator[Pipeline]:
 @pytest.fixture
 def stack(settings: Settings, redis_url: str) -> Iterator[Stack]:
     """Room for real workers and relays, with short leases and an empty broker."""
-    redis.Redis(unix_socket_path=redis_url.removeprefix("redis+socket://")).flushall()
+    client_of(redis_url).flushall()
     made = Stack(settings.model_copy(update=short_leases(redis_url)))
     yield made
     made.close()
+
+
+@pytest.fixture
+def openai() -> Iterator[OpenAIServer]:
+    """Models behind the protocol of OpenAI's API."""
+    with an_openai_server() as server:
+        yield server
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

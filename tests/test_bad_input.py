@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ALICE
+from tests.conftest import ALICE, BOB
 from tests.matrix import FUNCTIONS, calls, direction
 from tests.postgres import Server
 from tests.serving import headers_of
@@ -150,6 +150,24 @@ def test_a_body_that_is_no_object_is_refused(tenants: Tenants, body: str) -> Non
         ("PATCH", f"/v1/videos/{video}"),
     ):
         assert sent(tenants, method, url, body) in REFUSED, url
+
+
+@pytest.mark.parametrize("name", ["owner_id", "id", "status", "bytes", "created_at", "disabled_at"])
+def test_what_only_the_service_may_set_cannot_be_sent(tenants: Tenants, name: str) -> None:
+    one = tenants.things[ALICE]
+    for method, url, body in (
+        ("POST", "/v1/search", {"text": "a"}),
+        ("POST", "/v1/keys", {"name": "a"}),
+        ("POST", "/v1/videos", {"url": "https://example.org/film.mp4"}),
+        ("POST", "/v1/webhooks", {"url": "https://example.org/hook"}),
+        ("PATCH", f"/v1/webhooks/{one.endpoint_id}", {"enabled": True}),
+        ("PATCH", f"/v1/videos/{one.video_id}", {"title": "a"}),
+        ("POST", f"/v1/videos/{one.video_id}/retry", {}),
+    ):
+        sneaky = json.dumps(body | {name: str(BOB)})
+        assert sent(tenants, method, url, sneaky) == (422, "invalid_input"), url
+    film = {"file": ("film.mp4", b"a film of its own"), name: (None, str(BOB))}
+    assert refusal(tenants, "POST", "/v1/videos", files=film) == (422, "invalid_multipart")
 
 
 LIMITS = ["0", "-1", "101", "1e3", "9" * 400, "NaN", "", "٧", "1 or 1=1", "\0"]

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 
 from scenebook.storage import MARKER
+from scenebook.temporary import TEMPORARY
 from tests.chaos.history import History, Promised
 from tests.chaos.world import World
 from tests.snapshots import snapshot
@@ -146,5 +147,12 @@ def _orphans(world: World) -> list[str]:
         }
     found = [f"an object that no row names: {key}" for key in sorted(keys - named)]
     found += [f"a row that names no object: {key}" for key in sorted(named - keys)]
+    # A pool that is killed leaves an empty directory of Python's own; ours are removed with it.
+    left = [
+        path
+        for path in sorted(world.temporary.rglob("*"))
+        if not path.is_dir() or path.name.startswith(TEMPORARY)
+    ]
+    found += [f"a temporary file that was left: {path}" for path in left]
     found += [f"a process that lives on: {one}" for one in world.processes()]
     return found

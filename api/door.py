@@ -37,8 +37,9 @@ STREAMS_PER_REQUEST = 4
 # Events, and sources of videos, also of a kind that is not known.
 STREAMED = (b"text/event-stream", b"video/", b"application/octet-stream")
 OVERLOAD_RETRY_S = 1
-# A body that is not streamed is small.
+# A body that is not streamed is small; whoever sends it keeps up a rate, after a while to begin.
 BODY_S = 30.0
+SLOWEST_BODY_BYTES_S = 50_000
 CLIENT_LEFT = 499
 
 # Whether we live must be known above all when we are busy.
@@ -190,14 +191,15 @@ class Exchange:
 
     async def _arriving(self) -> Message:
         """The next piece of a small body, which must be here soon as a whole."""
-        left_s = BODY_S - (time.perf_counter() - self._began)
+        allowed_s = BODY_S + self._body_bytes / SLOWEST_BODY_BYTES_S
+        left_s = allowed_s - (time.perf_counter() - self._began)
         try:
             async with asyncio.timeout(max(0.0, left_s)):
                 return await self._receive()
         except TimeoutError:
             metrics.REFUSED.labels("slow_body").inc()
             self._refusal = problems.Refusal(
-                408, "too_slow", f"The body did not arrive in {BODY_S:.0f} s. Send it again.",
+                408, "too_slow", f"The body did not arrive in {allowed_s:.0f} s. Send it again.",
                 {"Connection": "close"},
             )  # fmt: skip
             raise Refused from None

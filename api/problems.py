@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from scenebook.errors import OutOfReach, ScenebookError
+from scenebook.errors import ConfigurationError, OutOfReach, ScenebookError
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +132,7 @@ async def _ours(_request: Request, error: Exception) -> JSONResponse:
 def said_of(error: ScenebookError) -> str:
     """What a caller is told of an error of ours."""
     # How the operator can mend it is in the log, and no business of whoever calls.
-    return NOT_NOW if isinstance(error, OutOfReach) else str(error)
+    return NOT_NOW if isinstance(error, OutOfReach | ConfigurationError) else str(error)
 
 
 async def _invalid(_request: Request, error: Exception) -> JSONResponse:

@@ -22,7 +22,9 @@ if [ "$part" != database ]; then
     case "${STORAGE_URL:?}" in
     file://*)
         mkdir -p "$directory/storage"
-        cp -a "${STORAGE_URL#file://}/." "$directory/storage/"
+        # What an owner deletes meanwhile is gone from the rows too; anything else is an error.
+        said=$(LC_ALL=C cp -a "${STORAGE_URL#file://}/." "$directory/storage/" 2>&1) ||
+            if grep -v "No such file or directory$" <<<"$said" >&2; then exit 1; fi
         ;;
     *)
         echo "The storage is a bucket: keep it by the bucket's own versioning or replication," >&2

@@ -21,6 +21,8 @@ log = structlog.get_logger(__name__)
 MAX_BACKOFF_S = 300
 # The database or the storage is asked again as after so many failures, for as long as it is away.
 OUTAGE_TRIES = 4
+# What is away for longer, for this job at least, is taken for its own failure.
+OUTAGE_PATIENCE_S = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,16 @@ import psycopg
 import pytest
 from starlette.testclient import TestClient
 
+from scenebook.db.engine import Database, Role
 from scenebook.settings import Settings
+from scenebook.storage import Storage
 from tests.brokers import a_broker, client_of
 from tests.openai_server import OpenAIServer, an_openai_server
 from tests.pipelines import Pipeline, a_pipeline, settings_for
 from tests.postgres import Server, a_server, make_template
 from tests.serving import api_in_process, with_tokens
 from tests.stack import Stack, short_leases
+from worker.tidying import Tidying
 
 ALICE = UUID("a11ce000-0000-4000-8000-000000000001")
 BOB = UUID("b0b00000-0000-4000-8000-000000000002")
@@ -101,6 +104,15 @@ def stack(settings: Settings, redis_url: str) -> Iterator[Stack]:
     made = Stack(settings.model_copy(update=short_leases(redis_url)))
     yield made
     made.close()
+
+
+@pytest.fixture
+def tidying(settings: Settings) -> Iterator[Tidying]:
+    """The relay's tidying."""
+    assert settings.database_url is not None
+    relay = Database(settings.database_url, role=Role.RELAY, pool_size=1)
+    yield Tidying(settings, relay, Storage(settings.storage))
+    relay.close()
 
 
 @pytest.fixture

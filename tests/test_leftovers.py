@@ -77,15 +77,6 @@ def db(settings: Settings) -> Iterator[Database]:
     made.close()
 
 
-@pytest.fixture
-def tidying(settings: Settings) -> Iterator[Tidying]:
-    """The relay's tidying."""
-    assert settings.database_url is not None
-    relay = Database(settings.database_url, role=Role.RELAY, pool_size=1)
-    yield Tidying(settings, relay, Storage(settings.storage))
-    relay.close()
-
-
 def arrived(tmp_path: Path, words: bytes | None = None) -> Arrived:
     """A file that has arrived, perhaps with its words."""
     path = tmp_path / "film"

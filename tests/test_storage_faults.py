@@ -101,6 +101,20 @@ class TestWork:
         assert errors > tools.settings.job_max_attempts
         assert attempts == 1
 
+    def test_storage_that_takes_nothing_for_a_day_fails_the_job_in_the_end(
+        self, pipeline: Pipeline, alice: UUID
+    ) -> None:
+        tools = pipeline.tools
+        video = add_video(tools.db, tools.storage, owner_id=alice, path=FILM).video
+        pipeline.work(until=Stage.PROBE)
+        blocked = root_of(tools.settings) / str(alice) / str(video.id) / "g1"
+        blocked.write_text("a file where pictures should go")
+        with psycopg.connect(str(tools.settings.database_url)) as connection:
+            connection.execute("update public.jobs set created_at = now() - interval '25 hours'")
+        pipeline.work()
+        failed = get_video(tools.db, owner_id=alice, video_id=video.id)
+        assert (failed.status, failed.failed_stage) == (VideoStatus.FAILED, "segment")
+
     def test_a_worker_without_room_for_the_source_says_so_and_tries_again_a_few_times(
         self, pipeline: Pipeline, alice: UUID, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from uuid import UUID
 
 import psycopg
-import pytest
 
-from scenebook.db.engine import Database, Role
 from scenebook.settings import Settings
 from scenebook.storage import Storage
 from scenebook.uploads import parts_prefix
 from tests.pipelines import stored_files
 from worker.tidying import Tidying
-
-
-@pytest.fixture
-def tidying(settings: Settings) -> Iterator[Tidying]:
-    """The relay's tidying."""
-    assert settings.database_url is not None
-    relay = Database(settings.database_url, role=Role.RELAY, pool_size=1)
-    yield Tidying(settings, relay, Storage(settings.storage))
-    relay.close()
 
 
 def add_keys(connection: psycopg.Connection, owner: UUID) -> None:

@@ -160,7 +160,11 @@ def _recorded(tools: Tools, claim: Claim, error: ScenebookError) -> str:
             return "postponed"
         crashed = isinstance(error, ChildDied)
         # A full disk may be too small for this very file, so that is not waited for endlessly.
-        outage = isinstance(error, OutOfReach) and error.code != "disk_full"
+        outage = (
+            isinstance(error, OutOfReach)
+            and error.code != "disk_full"
+            and held.age_s < outcomes.OUTAGE_PATIENCE_S
+        )
         failure = Failure(error.code, str(error), error.retryable, crashed, outage)
         state = outcomes.fail(
             tx, job, failure, policy=policy(tools.settings), crash_count=held.crashes

@@ -47,7 +47,8 @@ class Relay:
         self._db = db
         self._name = worker_id(os.getpid())
         self._rounds = 0
-        self.round_now: int | None = None
+        # The round in progress and how much of it is done, for the watchdog; None between two.
+        self.round_now: tuple[int, int] | None = None
 
     def round(self) -> int:
         """Sweep, then publish; returns how many jobs were published."""
@@ -82,6 +83,7 @@ class Relay:
                 raise Unavailable(
                     f"The broker did not answer ({type(error).__name__}). Check REDIS_URL."
                 ) from error
+            self._moved()
         metrics.PUBLISHED.inc(len(due))
         return len(due)
 
@@ -97,11 +99,18 @@ class Relay:
             except Exception:  # one row that cannot be swept must not stop the others
                 log.exception("job_not_swept", job_id=lost.id)
                 continue
+            self._moved()
             if state is not None:
                 swept += 1
                 metrics.SWEPT.labels(state.value).inc()
                 log.warning("job_swept", job_id=lost.id, state=state.value)
         return swept
+
+    def _moved(self) -> None:
+        """A slow broker or a long sweep is no round that hangs."""
+        if self.round_now is not None:
+            number, done = self.round_now
+            self.round_now = (number, done + 1)
 
     def run(self, stop: threading.Event) -> None:
         """Rounds until `stop`; a broker or database that is away is waited for."""
@@ -109,7 +118,7 @@ class Relay:
         pause_s = self._settings.relay_interval_s
         while not stop.is_set():
             try:
-                self.round_now = self._rounds
+                self.round_now = (self._rounds, 0)
                 published = self.round()
                 pause_s = 0 if published == BATCH else self._settings.relay_interval_s
             except ConfigurationError:  # of a database that was away at the start

@@ -53,7 +53,7 @@ class Tidying:
         while not stop.is_set():
             try:
                 self.round()
-            except Exception as error:  # what fails once, as a database away, may work again
+            except Exception as error:
                 unforeseen = not isinstance(error, ScenebookError)
                 log.warning("tidying_failed", error=str(error), exc_info=unforeseen)
             stop.wait(EVERY_S)

@@ -146,13 +146,15 @@ class Unanswered:
 class Stuck:
     """Whether the same round of the relay goes on although Postgres and the broker answer.
 
-    `round_now` is the number of the round in progress, or None between two.
+    `round_now` is the number of the round in progress and what is done of it, None between two.
     """
 
-    def __init__(self, settings: Settings, *, round_now: Callable[[], int | None]) -> None:
+    def __init__(
+        self, settings: Settings, *, round_now: Callable[[], tuple[int, int] | None]
+    ) -> None:
         self._settings = settings
         self._round_now = round_now
-        self._before: int | None = None
+        self._before: tuple[int, int] | None = None
 
     def __call__(self) -> str | None:
         """What is wrong, or None."""
@@ -164,7 +166,7 @@ class Stuck:
         with closing(db), db.across_owners() as tx:
             workers.asked(tx, "nobody")
         waiting_messages(self._settings)
-        return f"round {before} does not end although Postgres and the broker answer"
+        return f"round {self._before[0]} does not move although Postgres and the broker answer"
 
 
 def waiting_messages(settings: Settings) -> int:

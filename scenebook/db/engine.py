@@ -166,6 +166,11 @@ class Database:
                 ) from error
             if getattr(cause, "sqlstate", None) in TOO_MUCH:
                 raise  # no outage: it would be too much the next time as well
+            if str(getattr(cause, "sqlstate", None)).startswith("XX"):
+                raise Unavailable(
+                    "Postgres met an error of its own, as a damaged index or file. Its log says "
+                    "more, and docs/operations.md what to do."
+                ) from error
             if isinstance(cause, QueryCanceled):
                 raise Unavailable(
                     f"Postgres took longer than the {STATEMENT_TIMEOUT_S[self.role]} s that a "

@@ -122,10 +122,11 @@ def beat(tx: Connection, job: Job, *, lease_s: float, progress: int, total: int 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A job that is fenced: its crashes so far, and whether its cancellation is asked for."""
+    """A job that is fenced: its crashes, whether it is to be cancelled, its age in seconds."""
 
     crashes: int
     cancel_requested: bool
+    age_s: float
 
 
 def fence(tx: Connection, job: Job) -> Held:
@@ -136,7 +137,7 @@ def fence(tx: Connection, job: Job) -> Held:
     row = tx.execute(statement("jobs/fence"), {"id": job.id, "token": job.token}).one_or_none()
     if row is None:
         raise JobLost(f"job {job.id} is no longer held with token {job.token}")
-    return Held(row.crash_count, row.cancel_requested)
+    return Held(row.crash_count, row.cancel_requested, float(row.age_s))
 
 
 def lock_video(tx: Connection, *, owner_id: UUID, video_id: UUID) -> bool:

@@ -19,8 +19,8 @@ from worker.media.probe import probe
 from worker.media.segment import segment
 from worker.media.types import MediaLimits, to_message
 
-# The largest file the child may write: six hours of 16 kHz sound that does not compress.
-MAX_FILE_BYTES = 1_000_000_000
+# The largest file the child may write is the sound, of 16 kHz and 16 bits, if it does not compress.
+MAX_BYTES_A_SECOND = 40_000
 MAX_OPEN_FILES = 256
 # What decoding may allocate at once, as a multiple of what the parent's watchdog lets it use: 80 MB
 # more than it uses are allocated for a video of 8K, and a watchdog looks ten times a second.
@@ -58,6 +58,9 @@ def give_up(request: Reply) -> None:
     limits = MediaLimits(**request["limits"])
     cores = os.cpu_count() or 1
     resource.setrlimit(resource.RLIMIT_CPU, (round(cores * limits.timeout_s) + 1,) * 2)
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (round(MAX_BYTES_A_SECOND * limits.max_duration_s) + 2**24,) * 2
+    )
     resource.setrlimit(resource.RLIMIT_DATA, (DATA_SHARE * limits.memory_mb << 20,) * 2)
     out_dir = request.get("out_dir")
     confine(
@@ -73,7 +76,6 @@ if __name__ == "__main__":
     serve(
         {"probe": handle_probe, "segment": handle_segment},
         limits={
-            resource.RLIMIT_FSIZE: MAX_FILE_BYTES,
             resource.RLIMIT_NOFILE: MAX_OPEN_FILES,
         },
         confine=give_up,

@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 import pytest
 
-from scenebook.errors import ChildDied, DeadlineExceeded
+from scenebook.errors import ChildDied, DeadlineExceeded, InvalidMedia
 from scenebook.settings import load
 from tests import clips
+from worker.media import segment as reading
 from worker.media.audio import AudioWriter
 from worker.media.client import MediaChild
 from worker.media.segment import segment
@@ -142,6 +143,19 @@ def test_there_are_never_more_scenes_than_allowed(tmp_path: Path) -> None:
     path = clips.write(tmp_path / "many.mp4", scenes)
     assert len(segmented(path).scenes) == 6
     assert len(segmented(path, replace(LIMITS, scene_max_count=3)).scenes) == 3
+
+
+def test_a_video_of_far_too_many_pictures_is_refused_before_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = clips.write(tmp_path / "dense.mp4", clips.still(1, 50))  # in two seconds
+    monkeypatch.setattr(reading, "BURST_S", 1)
+    monkeypatch.setattr(reading, "MAX_PICTURES_A_SECOND", 26)
+    assert len(segmented(path).scenes) == 1
+    monkeypatch.setattr(reading, "MAX_PICTURES_A_SECOND", 10)
+    with pytest.raises(InvalidMedia, match="more than 10 pictures a second") as refused:
+        segmented(path)
+    assert refused.value.code == "too_many_pictures"
 
 
 def test_times_follow_timestamps_where_the_frame_rate_varies(tmp_path: Path) -> None:

@@ -31,6 +31,10 @@ PROGRESS_S = 0.5
 AUDIO_NAME = "audio.flac"
 # This many broken packets without one picture: there is no point in going on.
 HOPELESS_PACKETS = 500
+# High-speed cameras stay below this on average; what is above costs hours and shows nothing.
+MAX_PICTURES_A_SECOND = 1000
+# A burst may be denser.
+BURST_S = 10
 
 Progress = Callable[[float], None]
 Packet: TypeAlias = "av.Packet[Any]"  # PyAV's class is generic for type checkers only
@@ -185,6 +189,12 @@ class _Pass:
         for cut in self._detector.process(FrameFeatures(at_ms, thumb, change)):
             self._scenes.cut(cut)
         self._frames += 1
+        if self._frames > MAX_PICTURES_A_SECOND * (BURST_S + at_ms / 1000):
+            raise InvalidMedia(
+                f"The video has more than {MAX_PICTURES_A_SECOND} pictures a second. Convert it to "
+                "a usual rate.",
+                code="too_many_pictures",
+            )
 
     def _begin(self, frame: av.VideoFrame) -> tuple[CandidatePool, SceneBuilder]:
         """What depends on the first picture."""

@@ -35,6 +35,11 @@ OPEN_JOBS = Gauge(
     ["stage", "state"],
     multiprocess_mode="max",
 )
+WAITING_RINGS = Gauge(
+    "scenebook_waiting_rings",
+    "Messages in the broker that no worker has taken.",
+    multiprocess_mode="max",
+)
 OLDEST_DUE_SECONDS = Gauge(
     "scenebook_oldest_due_seconds",
     "Age of the oldest job that is due.",

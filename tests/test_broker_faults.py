@@ -16,6 +16,8 @@ from scenebook.settings import Settings
 from tests.brokers import a_broker, client_of
 from tests.stack import Stack, short_leases
 from tests.test_worker_faults import LONGER, a_copy, running
+from worker.relay import LONG_QUEUE
+from worker.watchdog import QUEUE
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
@@ -134,3 +136,23 @@ def _fill(client: redis.Redis) -> None:
                 client.append("ballast", b"x" * size)
         except redis.exceptions.OutOfMemoryError:
             continue
+
+
+def test_rings_are_not_repeated_while_more_wait_than_anybody_answers(
+    settings: Settings, alice: UUID, tmp_path: Path
+) -> None:
+    with a_broker() as broker:
+        short = short_leases(broker.url) | {"job_republish_s": 0.5}
+        stack = Stack(settings.model_copy(update=short))
+        queue = client_of(broker.url)
+        queue.lpush(QUEUE, *["a ring"] * (LONG_QUEUE + 1))
+        try:
+            stack.start_relay()
+            stack.add(a_copy(tmp_path, "one"), owner_id=alice)
+            stack.wait(lambda: queue.llen(QUEUE) == LONG_QUEUE + 2, "the first ring")
+            time.sleep(3)  # several times its interval
+            assert queue.llen(QUEUE) == LONG_QUEUE + 2
+            queue.flushall()
+            stack.wait(lambda: queue.llen(QUEUE) > 0, "the ring to be repeated")
+        finally:
+            stack.close()

@@ -29,7 +29,7 @@ from worker.deliveries import Deliveries
 from worker.door import policy, worker_id
 from worker.pipeline.failpoints import failpoint
 from worker.tidying import Tidying
-from worker.watchdog import Stuck, Watchdog, patience_s
+from worker.watchdog import Stuck, Watchdog, patience_s, waiting_messages
 
 log = structlog.get_logger(__name__)
 
@@ -37,6 +37,9 @@ BATCH = 50
 FORGET_EVERY = 1000
 MEASURE_EVERY = 10
 MAX_PAUSE_S = 10.0
+# While so many rings wait, nobody is missing one more for the same job.
+LONG_QUEUE = 1000
+NEVER_S = 10 * 365 * 24 * 3600.0
 
 
 class Relay:
@@ -47,6 +50,7 @@ class Relay:
         self._db = db
         self._name = worker_id(os.getpid())
         self._rounds = 0
+        self._queue_is_long = False
         # The round in progress and how much of it is done, for the watchdog; None between two.
         self.round_now: tuple[int, int] | None = None
 
@@ -59,6 +63,8 @@ class Relay:
                 workers.forget(tx)
             if self._rounds % MEASURE_EVERY == 1:
                 _measure(queue.depth(tx))
+        if self._rounds % MEASURE_EVERY == 1:
+            self._count_rings()
         self.sweep()
         return self.publish()
 
@@ -68,8 +74,9 @@ class Relay:
         Marked before the broker is asked: no row stays locked while it does not answer, and a ring
         that is lost costs one republish interval.
         """
+        republish_s = NEVER_S if self._queue_is_long else self._settings.job_republish_s
         with self._db.across_owners() as tx:
-            due = queue.due(tx, limit=BATCH, republish_s=self._settings.job_republish_s)
+            due = queue.due(tx, limit=BATCH, republish_s=republish_s)
             queue.mark_published(tx, [job.id for job in due])
         if due:
             failpoint("between_mark_and_publish", self._settings)
@@ -105,6 +112,15 @@ class Relay:
                 metrics.SWEPT.labels(state.value).inc()
                 log.warning("job_swept", job_id=lost.id, state=state.value)
         return swept
+
+    def _count_rings(self) -> None:
+        """With all workers at long jobs, rings repeated for what waits would fill the broker."""
+        try:
+            waiting = waiting_messages(self._settings)
+        except (RedisError, OSError):
+            return  # publishing says that the broker is away
+        metrics.WAITING_RINGS.set(waiting)
+        self._queue_is_long = waiting > LONG_QUEUE
 
     def _moved(self) -> None:
         """A slow broker or a long sweep is no round that hangs."""

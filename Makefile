@@ -132,6 +132,7 @@ checkpoint: venv ## Train the shipped CLIP checkpoint anew, into build/figures (
 
 .PHONY: drill
 drill: venv ## Prove a backup on servers of its own (BACKUP=directory of infra/backup.sh)
+	@$(if $(BACKUP),,echo "Name a backup: make drill BACKUP=directory (infra/backup.sh writes one)."; exit 2)
 	@$(BIN)/python infra/drill.py "$(BACKUP)"
 
 # These three are asked for seldom, and in an environment of their own so as to change nothing here.

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import structlog
+from billiard.util import get_logger
 from celery import Celery, signals
 from celery.worker import state
 
@@ -36,6 +37,7 @@ def _set_up_logging(**_: Any) -> None:
     from celery.apps import worker as program  # not for the relay
 
     logs.configure(get_settings())
+    get_logger().propagate = True  # what the pool says is a line like any other
     # It says past every log that it stops; `_drain` says so in a line like any other.
     program.safe_say = _say_nothing
 

@@ -22,6 +22,7 @@ from typing import Any
 
 import psycopg
 
+from scenebook import logs
 from scenebook.cli.supervisor import Supervisor
 from scenebook.cli.workplace import filled_in
 from scenebook.db import queue, videos
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("backup", type=Path)
     parser.add_argument("--patience", type=float, default=3600.0, help="seconds")
     given = parser.parse_args(arguments)
+    logs.configure(get_settings())
     home = Path(tempfile.mkdtemp(prefix="scenebook-drill-"))
     try:
         with EmbeddedServices(home) as own:

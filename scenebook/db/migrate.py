@@ -14,7 +14,7 @@ from alembic import command, op
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from psycopg.errors import DeadlockDetected, LockNotAvailable
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 
 from scenebook.db import revisions
 from scenebook.db.engine import OfTheMoment
@@ -230,6 +230,10 @@ def _translated() -> Iterator[None]:
         yield
     except DBAPIError as error:
         raise _our_error(error) from error
+    except PendingRollbackError as error:  # said instead of the loss, between two transactions
+        raise Unavailable(
+            "Postgres ended the migration's connection. Nothing is half done: run it again."
+        ) from error
 
 
 def _our_error(error: DBAPIError) -> ScenebookError:

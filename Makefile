@@ -79,11 +79,11 @@ $(CLIENTS): $(STAMP) tests/supabase_js/package-lock.json
 
 .PHONY: test
 test: exports node_modules ## Run all tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 .PHONY: test-all
 test-all: exports node_modules ## Run all tests, also those that take minutes each
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m "long or not long" $(TESTS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "long or not long" $(TESTS)
 
 .PHONY: chaos
 SECONDS ?= 600

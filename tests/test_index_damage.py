@@ -106,6 +106,7 @@ def probed(url: str, *, ef_search: int) -> list[str]:
     return said
 
 
+@pytest.mark.long
 def test_an_index_whose_build_the_server_did_not_survive_is_not_used_and_built_anew(
     durable: EmbeddedPostgres,
 ) -> None:

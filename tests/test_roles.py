@@ -165,6 +165,7 @@ def test_every_process_refuses_at_its_start_in_one_sentence(
         stack.close()
 
 
+@pytest.mark.long
 def test_a_server_that_is_away_at_the_start_ends_no_process(tmp_path: Path, redis_url: str) -> None:
     away = f"postgresql://postgres@127.0.0.1:{free_port()}/scenebook"
     stack = Stack(settings_of(away, tmp_path, redis_url))

@@ -106,6 +106,7 @@ def test_whatever_a_stage_does_to_its_process_the_worker_goes_on(
         assert first_job(stack, poisoned[name]) == ("failed", 0, 3, crashes), name
 
 
+@pytest.mark.long
 def test_clocks_that_are_wrong_by_an_hour_change_nothing(
     stack: Stack, alice: UUID, tmp_path: Path
 ) -> None:

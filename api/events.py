@@ -17,6 +17,7 @@ from api import problems
 from api.media import SignedToken, viewer
 from api.shapes import ProgressOut, progress_out
 from api.shared import Services, ServicesOf
+from api.shares import in_turn
 from scenebook.errors import NotFound, Unavailable
 from scenebook.model import SETTLED, VideoStatus
 from scenebook.progress import progress_of
@@ -49,11 +50,12 @@ EVENT: Mapping[str, Any] = {
 async def a_place(
     request: Request, services: ServicesOf, video_id: UUID, token: SignedToken = None
 ) -> AsyncIterator[UUID]:
-    """The owner of the video that is looked at, counted as open until the answer is sent."""
+    """The owner of the video that is looked at; it counts as a stream until the answer is sent."""
     owner_id = await run_in_threadpool(
         viewer, request, services, token, purpose="events", item=video_id
     )
-    with services.streams.place(owner_id=owner_id):
+    with services.shares.place("streams", owner_id=owner_id) as turns:
+        request.state.turns = turns
         yield owner_id
 
 
@@ -70,6 +72,7 @@ async def a_place(
     },
 )
 async def events(
+    request: Request,
     services: ServicesOf,
     video_id: UUID,
     owner_id: Annotated[UUID, Depends(a_place)],
@@ -80,19 +83,23 @@ async def events(
     `progress` and `settled` carry the same JSON as `GET /v1/videos/{id}`; after `settled`, and
     after `gone` for a video that was deleted meanwhile, the stream ends.
     """
-    first = await run_in_threadpool(_look, services, owner_id, video_id)
+    first = await in_turn(request, _look, services, owner_id, video_id)
     if first is None:
         raise NotFound(f"There is no video {video_id}.")
     if first.status in SETTLED and last_event_id == _digest(first):
         return Response(status_code=NOTHING_NEW)
     return EventSourceResponse(
-        _events(services, owner_id, video_id, first),
+        _events(request, services, owner_id, video_id, first),
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
 
 
 async def _events(
-    services: Services, owner_id: UUID, video_id: UUID, now: ProgressOut | None
+    request: Request,
+    services: Services,
+    owner_id: UUID,
+    video_id: UUID,
+    now: ProgressOut | None,
 ) -> AsyncIterator[bytes]:
     """The stream itself. It holds no connection to the database between two looks."""
     told: str | None = None
@@ -115,7 +122,7 @@ async def _events(
         if await services.streams.pause(POLL_S):
             return
         try:
-            now = await run_in_threadpool(_look, services, owner_id, video_id)
+            now = await in_turn(request, _look, services, owner_id, video_id)
         except Unavailable:  # the client comes again, and is told then
             return
 

@@ -49,7 +49,7 @@ class ApiSettings(BaseSettings):
         16, description="Files of one owner received at once, in each process."
     )
     owner_max_streams: Count = Field(
-        32, description="Videos of one owner sent at once, in each process."
+        32, description="Videos and event streams of one owner sent at once, in each process."
     )
     allowed_hosts: str | None = Field(
         None,

@@ -18,7 +18,6 @@ import uvicorn
 
 from api.__main__ import DRAIN_S, Server
 from api.app import create_app
-from api.streams import MOST_OF_AN_OWNER
 from scenebook.model import Stage
 from scenebook.settings import Settings
 from scenebook.videos import add_video, delete_video
@@ -146,7 +145,7 @@ def test_an_owner_has_so_many_streams_and_closed_ones_do_not_count(
     with ExitStack() as open_streams:
         held = [
             open_streams.enter_context(watching(hers, headers_of(alice)))
-            for _ in range(MOST_OF_AN_OWNER)
+            for _ in range(Settings().owner_max_streams)
         ]
         assert {next(one)["event"] for one in held} == {"progress"}
         refused = httpx.get(hers, headers=headers_of(alice))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import socket
 import time
@@ -20,7 +21,6 @@ import pytest
 import uvicorn
 
 from api import connections
-from api.streams import MOST_OF_AN_OWNER
 from scenebook.settings import Settings
 from scenebook.storage import Storage
 from tests.postgres import Server
@@ -91,15 +91,12 @@ def test_uploads_streams_and_events_that_an_owner_holds_open_cost_others_nothing
         row = connection.execute("select source_key from public.videos where id = %s", (film,))
         [key] = row.fetchone() or ()
     Storage(settings.storage).put(key, bytes(32 * 1024 * 1024))
+    watched = itertools.cycle([f"/v1/videos/{film}/stream", f"/v1/videos/{waiting}/events"])
     kinds: dict[str, tuple[int, Callable[[], socket.socket]]] = {
         "uploads": (UPLOADS, lambda: upload_begun(url, alice)),
         "streams": (
             STREAMS,
-            lambda: opened(url, "GET", f"/v1/videos/{film}/stream", headers_of(alice), b""),
-        ),
-        "events": (
-            MOST_OF_AN_OWNER,
-            lambda: opened(url, "GET", f"/v1/videos/{waiting}/events", headers_of(alice), b""),
+            lambda: opened(url, "GET", next(watched), headers_of(alice), b""),
         ),
     }
     with ExitStack() as held:

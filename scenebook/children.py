@@ -27,7 +27,7 @@ from scenebook.child_pipes import Pipes, reply_of
 from scenebook.child_side import EXIT_OUT_OF_MEMORY, pack, serve
 from scenebook.environment import child_environment
 from scenebook.errors import ChildDied, DeadlineExceeded, InvalidInput, ScenebookError
-from scenebook.temporary import TEMPORARY
+from scenebook.temporary import own_prefix
 
 __all__ = ["Child", "serve"]
 
@@ -177,7 +177,7 @@ class Child:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         if self._own_directory:
-            self._directory = tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-child-")
+            self._directory = tempfile.mkdtemp(prefix=f"{own_prefix()}child-")
         return subprocess.Popen(
             # The child compares this process id with its parent's, in case we die before it asks.
             [sys.executable, "-m", self._module, str(os.getpid())],

@@ -255,12 +255,11 @@ def test_directories_of_processes_that_are_gone_go_even_if_their_number_is_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    before_us = time.time() - 10_000_000
-    old = [tmp_path / f"scenebook-{number}-abc" for number in (os.getpid(), 2**22 + 1)]
+    # The first had our number before we did.
+    old = [tmp_path / f"scenebook-{number}-1-abc" for number in (os.getpid(), 2**22 + 1)]
     for one in old:
         one.mkdir()
         (one / "file").write_bytes(b"half a film")
-        os.utime(one, (before_us, before_us))
     with private_directory() as used:
         assert remove_abandoned() == 2
         assert used.is_dir()

@@ -20,7 +20,7 @@ from scenebook.model import Channel, ChannelStatus, Stage, Video, VideoStatus
 from scenebook.search import Query, search
 from scenebook.settings import Settings
 from scenebook.storage import PART_BYTES, Storage
-from scenebook.temporary import TEMPORARY
+from scenebook.temporary import TEMPORARY, own_prefix
 from scenebook.videos import delete_video, get_video, retry_video, scenes_of
 from tests import clips
 from tests.openai_server import CHAT, OpenAIServer, failure, no_content
@@ -233,8 +233,8 @@ def test_a_new_worker_process_removes_the_copies_of_one_that_was_killed(
 ) -> None:
     gone = subprocess.Popen(["true"])
     gone.wait()
-    left = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{gone.pid}-"))
-    mine = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-"))
+    left = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{gone.pid}-1-"))
+    mine = Path(tempfile.mkdtemp(prefix=own_prefix()))
     Tools.make(settings).close()
     assert not left.exists()
     assert mine.exists()

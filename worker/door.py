@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import time
-from pathlib import Path
 
 import structlog
 
@@ -14,6 +13,7 @@ from scenebook.db import queue, videos, workers
 from scenebook.db.queue import Job
 from scenebook.errors import ChildDied, JobLost, OutOfReach, Postponed, ScenebookError, Unavailable
 from scenebook.outcomes import Failure, RetryPolicy
+from scenebook.process_ids import started
 from scenebook.settings import Settings
 from scenebook.storage import video_prefix
 from worker import watchdog
@@ -33,9 +33,7 @@ def worker_id(pid: int | None = None) -> str:
     A restarted container often gives the same id again, and a name that drains claims nothing.
     """
     pid = pid or os.getppid()
-    # What follows the name in brackets: the 20th is the start, in ticks since the machine's.
-    fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
-    return f"{socket.gethostname()}:{pid}:{fields[19]}"
+    return f"{socket.gethostname()}:{pid}:{started(pid)}"
 
 
 def policy(settings: Settings) -> RetryPolicy:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,7 +12,7 @@ from billiard import current_process
 
 from scenebook.environment import share_metrics
 from scenebook.settings import get_settings
-from scenebook.temporary import TEMPORARY
+from scenebook.temporary import own_prefix
 
 
 def prepare(**_: Any) -> None:
@@ -25,7 +24,7 @@ def prepare(**_: Any) -> None:
     """
     if get_settings().metrics_port is None:
         return
-    directory = Path(tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-"))
+    directory = Path(tempfile.mkdtemp(prefix=own_prefix()))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     share_metrics(directory)
     from prometheus_client import values

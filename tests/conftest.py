@@ -10,8 +10,10 @@ from uuid import UUID
 import hypothesis
 import psycopg
 import pytest
+import structlog
 from starlette.testclient import TestClient
 
+from scenebook import tracing
 from scenebook.db.engine import Database, Role
 from scenebook.settings import Settings
 from scenebook.storage import Storage
@@ -28,6 +30,14 @@ BOB = UUID("b0b00000-0000-4000-8000-000000000002")
 
 # For tests/test_openapi.py: many more made-up requests than a change needs.
 hypothesis.settings.register_profile("fuzz")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_bound() -> Iterator[None]:
+    """What a command binds to its process, as its trace, is none of the next test's."""
+    yield
+    structlog.contextvars.clear_contextvars()
+    tracing._current.set(None)
 
 
 @pytest.fixture(scope="session")

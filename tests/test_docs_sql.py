@@ -33,6 +33,12 @@ def test_every_sql_block_of_the_page_runs(page: Path, database_url: str, alice: 
             "insert into public.jobs (owner_id, video_id, generation, stage)"
             " select owner_id, video_id, generation, 'segment' from public.jobs"
         )
-        for block in blocks:
-            answer = connection.execute(block)
-            assert answer.rowcount > 0 or not block.startswith("select"), f"no rows:\n{block}"
+        roles = "select rolname from pg_roles"
+        before = set(connection.execute(roles).fetchall())
+        try:
+            for block in blocks:
+                answer = connection.execute(block)
+                assert answer.rowcount > 0 or not block.startswith("select"), f"no rows:\n{block}"
+        finally:  # roles belong to the server, which other tests use too
+            for (role,) in set(connection.execute(roles).fetchall()) - before:
+                connection.execute(f"drop owned by {role}; drop role {role}")

@@ -9,12 +9,11 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from fastapi.sse import EventSourceResponse, format_sse_event
 
 from api import problems
-from api.media import SignedToken, viewer
+from api.media import streaming
 from api.shapes import ProgressOut, progress_out
 from api.shared import Services, ServicesOf
 from api.shares import in_turn
@@ -47,18 +46,6 @@ EVENT: Mapping[str, Any] = {
 }
 
 
-async def a_place(
-    request: Request, services: ServicesOf, video_id: UUID, token: SignedToken = None
-) -> AsyncIterator[UUID]:
-    """The owner of the video that is looked at; it counts as a stream until the answer is sent."""
-    owner_id = await run_in_threadpool(
-        viewer, request, services, token, purpose="events", item=video_id
-    )
-    with services.shares.place("streams", owner_id=owner_id) as turns:
-        request.state.turns = turns
-        yield owner_id
-
-
 @router.get(
     "/v1/videos/{video_id}/events",
     response_class=StreamingResponse,
@@ -75,7 +62,7 @@ async def events(
     request: Request,
     services: ServicesOf,
     video_id: UUID,
-    owner_id: Annotated[UUID, Depends(a_place)],
+    owner_id: Annotated[UUID, Depends(streaming("events"))],
     last_event_id: Annotated[str | None, Header(max_length=200)] = None,
 ) -> Response:
     """Progress of a video as it changes, as server-sent events; the first at once.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
@@ -110,16 +110,23 @@ async def _picture_viewer(
         yield owner_id
 
 
-async def _stream_viewer(
-    request: Request, services: ServicesOf, video_id: UUID, token: SignedToken = None
-) -> AsyncIterator[UUID]:
-    """The owner of a video that is watched, counted as open until the answer is sent."""
-    owner_id = await run_in_threadpool(
-        viewer, request, services, token, purpose="stream", item=video_id
-    )
-    with services.shares.place("streams", owner_id=owner_id) as turns:
-        request.state.turns = turns
-        yield owner_id
+def streaming(purpose: str) -> Callable[..., AsyncIterator[UUID]]:
+    """A dependency: the owner of a video that is sent, or told of, for a while.
+
+    It counts among the owner's streams until the answer is sent.
+    """
+
+    async def place(
+        request: Request, services: ServicesOf, video_id: UUID, token: SignedToken = None
+    ) -> AsyncIterator[UUID]:
+        owner_id = await run_in_threadpool(
+            viewer, request, services, token, purpose=purpose, item=video_id
+        )
+        with services.shares.place("streams", owner_id=owner_id) as turns:
+            request.state.turns = turns
+            yield owner_id
+
+    return place
 
 
 @router.head("/v1/keyframes/{keyframe_id}", include_in_schema=False)
@@ -170,7 +177,7 @@ def picture(
 def stream(
     request: Request,
     services: ServicesOf,
-    owner_id: Annotated[UUID, Depends(_stream_viewer)],
+    owner_id: Annotated[UUID, Depends(streaming("stream"))],
     video_id: UUID,
 ) -> Response:
     """The source of a video as it was uploaded, or a range of it.

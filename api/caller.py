@@ -31,12 +31,19 @@ class Caller:
     """An owner, and what this key or session may do; `key` tells callers of one owner apart.
 
     `claims` are those of the session's JWT, for SQL functions that are called in its name.
+    `operator`: OPERATORS lists the owner, or it is this machine under AUTH_MODE=dev.
     """
 
     owner_id: UUID
     scopes: frozenset[str]
     key: str
     claims: Mapping[str, Any] = field(compare=False)
+    operator: bool = False
+
+    @property
+    def may_operate(self) -> bool:
+        """Whether this key or session may see the operations of all owners."""
+        return self.operator and "admin" in self.scopes
 
 
 # For the OpenAPI page; `credentials_of` reads the headers itself, `apikey` too.
@@ -72,7 +79,7 @@ def _resolved(request: Request, services: Services) -> Caller:
         raise anonymous
     if services.settings.auth_mode == "dev" and is_this_machine(request):
         owner_id = owner_from(services.settings.scenebook_owner)
-        return Caller(owner_id, EVERYTHING, "dev", _claims_of(owner_id))
+        return Caller(owner_id, EVERYTHING, "dev", _claims_of(owner_id), operator=True)
     raise Unauthorized("Send an API key or a JWT: `Authorization: Bearer …`.")
 
 
@@ -99,11 +106,13 @@ def _caller(credential: str, request: Request, services: Services) -> Caller:
         return _by_key(credential, request, services)
     claims = services.tokens.claims(credential)
     session = f"{claims['sub']}/{claims.get('session_id') or ''}"
+    owner_id = UUID(claims["sub"])
     return Caller(
-        owner_id=UUID(claims["sub"]),
+        owner_id=owner_id,
         scopes=EVERYTHING,
         key=f"jwt-{hashlib.sha256(session.encode(errors='replace')).hexdigest()[:16]}",
         claims=claims,
+        operator=owner_id in services.operators,
     )
 
 
@@ -118,6 +127,7 @@ def _by_key(secret: str, request: Request, services: Services) -> Caller:
         scopes=key.scopes,
         key=f"key-{key.id}",
         claims=_claims_of(key.owner_id),
+        operator=key.owner_id in services.operators,
     )
 
 
@@ -148,8 +158,8 @@ def with_scope(caller: Caller, scope: Scope) -> Caller:
     return caller
 
 
-def allowed(scope: Scope) -> Callable[..., AsyncIterator[Caller]]:
-    """A dependency: the caller, if it has this scope, in its place until it is answered.
+def allowed(scope: Scope | None) -> Callable[..., AsyncIterator[Caller]]:
+    """A dependency: the caller, if it has this scope or any, in its place until it is answered.
 
     It raises Forbidden, or RateLimited for more at once than an owner may have.
     """
@@ -159,7 +169,8 @@ def allowed(scope: Scope) -> Callable[..., AsyncIterator[Caller]]:
     ) -> AsyncIterator[Caller]:
         # Here, on the event loop: what a thread of the pool binds, the endpoint's does not see.
         structlog.contextvars.bind_contextvars(owner_id=str(caller.owner_id))
-        with_scope(caller, scope)
+        if scope is not None:
+            with_scope(caller, scope)
         if limit_of(request.scope.get("endpoint"), services.settings) is None:
             with services.shares.place("uploads", owner_id=caller.owner_id) as turns:
                 request.state.turns = turns
@@ -171,6 +182,21 @@ def allowed(scope: Scope) -> Callable[..., AsyncIterator[Caller]]:
     return check
 
 
+Anyone = Annotated[Caller, Depends(allowed(None))]
 Reader = Annotated[Caller, Depends(allowed("read"))]
 Writer = Annotated[Caller, Depends(allowed("write"))]
 Admin = Annotated[Caller, Depends(allowed("admin"))]
+
+
+async def operating(caller: Admin) -> Caller:
+    """A dependency: the caller, if it may see the operations of all owners. Raises Forbidden."""
+    if not caller.may_operate:
+        raise Forbidden(
+            "This is about all owners, and for operators only. Whoever runs the service names them "
+            "in OPERATORS.",
+            code="not_an_operator",
+        )
+    return caller
+
+
+Operator = Annotated[Caller, Depends(operating)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Depends, Request
 
@@ -12,12 +13,14 @@ from api.knowledge import Knowledge
 from api.limits import Limiter
 from api.models import Models
 from api.readiness import Inspector
-from api.remembered import Callers
+from api.remembered import Callers, Remembered
 from api.shares import Shares
 from api.streams import Streams
 from api.tokens import Tokens
 from scenebook.db.engine import Database, Role
+from scenebook.db.overview import Coverage
 from scenebook.errors import ConfigurationError
+from scenebook.operations import operators_of
 from scenebook.public_functions import PublicFunctions
 from scenebook.query_cache import CachedQueryEncoder
 from scenebook.reranking import Reranker
@@ -32,6 +35,10 @@ from scenebook.warming import Warming
 # Threads beside those of requests that may ask the database: of warming and of the log of searches.
 # With a connection for each, nobody waits for one: the pool would not keep to the order of arrival.
 BACKGROUND = 3
+# Operators are few; what they look at may take a while, and must not keep a connection of requests.
+OPERATORS_CONNECTIONS = 2
+# The counts of all scenes are as old as this at most.
+COVERAGE_FRESH_S = 10
 
 
 @dataclass
@@ -54,6 +61,11 @@ class Services:
     search_log: SearchLog
     inspector: Inspector
     shares: Shares
+    operators: frozenset[UUID]
+    across: Database  # of the operator's role: the work of all owners
+    coverage: Remembered[str, list[Coverage]] = field(
+        default_factory=lambda: Remembered(fresh_s=COVERAGE_FRESH_S)
+    )
     streams: Streams = field(default_factory=Streams)
     opened: ExitStack = field(default_factory=ExitStack)
 
@@ -63,6 +75,7 @@ class Services:
         Limiter(settings, ShortRedis(None))
         Tokens(settings)
         secret_of(settings)
+        operators_of(settings)
 
     @classmethod
     def make(cls, settings: Settings) -> Services:
@@ -75,6 +88,10 @@ class Services:
                 settings.database_url, role=Role.API, pool_size=settings.api_threads + BACKGROUND
             )
             opened.callback(db.close)
+            across = Database(
+                settings.database_url, role=Role.OPERATOR, pool_size=OPERATORS_CONNECTIONS
+            )
+            opened.callback(across.close)
             redis = ShortRedis(settings.redis_url)
             opened.callback(redis.close)
             models = Models.start(settings, db, redis)
@@ -101,6 +118,8 @@ class Services:
                 search_log=search_log,
                 inspector=inspector,
                 shares=Shares(settings),
+                operators=operators_of(settings),
+                across=across,
                 opened=opened.pop_all(),
             )
 

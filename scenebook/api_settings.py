@@ -57,6 +57,7 @@ class ApiSettings(BaseSettings):
         "is any below it. Unset: any.",
     )
     api_docs: bool = Field(True, description="Whether /docs, /redoc and /openapi.json are shown.")
+    api_page: bool = Field(True, description="Whether the page is served at /.")
     request_max_bytes: Count = Field(1_000_000, description="Largest JSON body, in bytes.")
     image_max_bytes: Count = Field(20_000_000, description="Largest picture of a query, in bytes.")
     transcript_max_bytes: Count = Field(
@@ -79,6 +80,11 @@ class ApiSettings(BaseSettings):
     jwt_issuer: str | None = Field(None, description="`iss` that a JWT must have. Unset: any.")
     jwt_leeway_s: Annotated[int, Field(ge=0, le=300)] = Field(
         30, description="Clock skew that is tolerated in `exp`, `nbf` and `iat`."
+    )
+    operators: str | None = Field(
+        None,
+        description="Owners who may see the operations of all, with a key of scope admin or a JWT: "
+        "their ids, with commas between. Unset: nobody.",
     )
     rate_limit_owner: str = Field(
         "1200/minute", description="Requests of one owner, as 20/second;1200/minute."

@@ -63,8 +63,11 @@ class Tenants:
 
 @contextmanager
 def two_tenants(url: str, data_dir: Path) -> Iterator[Tenants]:
-    """Alice and Bob with one of everything each: an indexed video and what belongs to an API."""
-    allowed = {"fetch_allow_hosts": "127.0.0.1"}
+    """Alice and Bob with one of everything each: an indexed video and what belongs to an API.
+
+    Alice is an operator as well, Bob is none.
+    """
+    allowed = {"fetch_allow_hosts": "127.0.0.1", "operators": str(ALICE)}
     settings = with_tokens(settings_for(url, data_dir, **FAKE_CLIP, **PATIENT, **allowed))
     with api_in_process(settings) as api:
         with a_pipeline(settings) as pipeline:

@@ -95,7 +95,7 @@ def altered(url: str, statement: str) -> Iterator[None]:
 def test_a_role_that_could_see_past_row_security_is_refused_with_what_mends_it(
     url: str, wrong: str
 ) -> None:
-    role = list(Role)[list(WRONG).index(wrong) % 3]
+    role = list(Role)[list(WRONG).index(wrong) % len(Role)]
     other = Role.WORKER if role is Role.RELAY else Role.RELAY
     statement, words = (one.format(role=role, other=other) for one in WRONG[wrong])
     check_role(url, role)
@@ -154,7 +154,7 @@ def test_every_process_refuses_at_its_start_in_one_sentence(
         everybody = "; ".join(f"alter role {role} bypassrls" for role in Role)
         with altered(url, everybody):
             logs = {role: tmp_path / role for role in Role}
-            started = {role: start(stack, role, logs[role]) for role in Role}
+            started = {role: start(stack, role, logs[role]) for role in PROCESSES}
             for role, process in started.items():
                 assert process.wait(60) == 1, role
                 said = logs[role].read_text()
@@ -170,7 +170,7 @@ def test_a_server_that_is_away_at_the_start_ends_no_process(tmp_path: Path, redi
     away = f"postgresql://postgres@127.0.0.1:{free_port()}/scenebook"
     stack = Stack(settings_of(away, tmp_path, redis_url))
     try:
-        started = [start(stack, role, tmp_path / role) for role in Role]
+        started = [start(stack, role, tmp_path / role) for role in PROCESSES]
         deadline = time.monotonic() + 6
         while time.monotonic() < deadline:
             assert [process.poll() for process in started] == [None] * 3

@@ -17,7 +17,7 @@ OUR_FUNCTIONS = """
 """
 APP_ROLES = """
     (values ('anon'), ('authenticated'), ('scenebook_api'), ('scenebook_worker'),
-            ('scenebook_relay')) as role (name)
+            ('scenebook_relay'), ('scenebook_operator')) as role (name)
 """
 
 RULES = {
@@ -53,6 +53,8 @@ RULES = {
               ('webhook_endpoints', 'endpoints_of_all', '{scenebook_relay}'),
               ('webhook_deliveries', 'deliveries_of_all', '{scenebook_relay}'),
               ('searches', 'searches_of_all', '{scenebook_relay}'))
+          -- Operators read, and only the columns that they are granted.
+          and (p.cmd, p.roles::text) <> ('SELECT', '{scenebook_operator}')
     """,
     "a policy checks what it writes as it checks what it reads": """
         select p.tablename, p.policyname from pg_policies as p
@@ -119,7 +121,8 @@ RULES = {
     "our roles are members of no other role": """
         select m.member::regrole, m.roleid::regrole from pg_auth_members as m
         where m.member::regrole::text in (
-            'anon', 'authenticated', 'scenebook_api', 'scenebook_worker', 'scenebook_relay')
+            'anon', 'authenticated', 'scenebook_api', 'scenebook_worker', 'scenebook_relay',
+            'scenebook_operator')
     """,
     "anon may touch nothing": """
         select c.oid::regclass from pg_class as c
@@ -127,6 +130,19 @@ RULES = {
           and c.relkind in ('r', 'v')
           and (has_table_privilege('anon', c.oid, 'select, insert, update, delete, truncate')
                or has_any_column_privilege('anon', c.oid, 'select, insert, update'))
+    """,
+    "operators read, and no column that holds content": """
+        select c.oid::regclass, a.attname from pg_class as c
+        join pg_attribute as a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+        where c.relnamespace in ('public'::regnamespace, 'scenebook'::regnamespace)
+          and c.relkind in ('r', 'v')
+          and (has_column_privilege('scenebook_operator', c.oid, a.attnum, 'insert, update')
+               or has_table_privilege('scenebook_operator', c.oid, 'delete, truncate')
+               or has_column_privilege('scenebook_operator', c.oid, a.attnum, 'select')
+                  and c.relname not in ('jobs', 'workers', 'searches', 'embedding_spaces')
+                  and a.attname not in (
+                      'id', 'owner_id', 'video_id', 'scene_id', 'space_id', 'generation', 'ordinal',
+                      'channel', 'status', 'max_running', 'disabled_at'))
     """,
     "nobody may truncate, refer to, or trigger on our tables": f"""
         select role.name, c.oid::regclass from pg_class as c cross join {APP_ROLES}

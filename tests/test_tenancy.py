@@ -50,6 +50,7 @@ READABLE = {
         "uploads", "webhook_endpoints",
     ],
     "scenebook_relay": ["videos", "scenes", "scene_channels"],
+    "scenebook_operator": [],
 }  # fmt: skip
 # Of every owner: what is due, and what has expired.
 ACROSS = {
@@ -58,6 +59,7 @@ ACROSS = {
         "jobs", "workers", "idempotency_keys", "uploads", "webhook_endpoints",
         "webhook_deliveries", "searches",
     ],
+    "scenebook_operator": ["jobs", "workers", "searches"],
 }  # fmt: skip
 READS = [(role, table) for role, tables in READABLE.items() for table in tables]
 EVERYTHING = [*TENANT_TABLES, "embedding_spaces", "workers", "scene_sidecars"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -10,10 +11,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from scenebook.cli.commands import AsJson, app
+from scenebook.cli.commands import AsJson, app, working_as
 from scenebook.cli.output import answer
-from scenebook.cli.spaces import operating
-from scenebook.db.overview import Overview, overview
+from scenebook.db.engine import Database, Role
+from scenebook.db.overview import Overview
+from scenebook.operations import operations
 
 
 @app.command()
@@ -22,8 +24,11 @@ def queue(
     as_json: AsJson = False,
 ) -> None:
     """Show the to-do list of all owners: depth, processes, leases, dead letters."""
-    with operating() as (_, operator), operator.relay.across_owners() as tx:
-        found = overview(tx, limit=limit)
+    with working_as(None) as place:
+        url = place.settings.database_url
+        assert url is not None
+        with closing(Database(url, role=Role.OPERATOR, pool_size=1)) as across:
+            found = operations(across, limit=limit)
     answer(_shape(found), _tables(found), as_json=as_json)
 
 

@@ -37,6 +37,7 @@ class Role(StrEnum):
     API = "scenebook_api"
     WORKER = "scenebook_worker"
     RELAY = "scenebook_relay"
+    OPERATOR = "scenebook_operator"  # reads the work of all owners, and nobody's content
 
 
 # The role that Supabase gives to whoever is signed in.
@@ -46,9 +47,9 @@ OwnRole = Literal["authenticated"]
 TOO_MUCH = frozenset({"54000", "54001", "54011", "54023"})
 # The code of the error where a statement was ended.
 TOOK_TOO_LONG = "took_too_long"
-STATEMENT_TIMEOUT_S = {Role.API: 10, Role.WORKER: 60, Role.RELAY: 15}
+STATEMENT_TIMEOUT_S = {Role.API: 10, Role.WORKER: 60, Role.RELAY: 15, Role.OPERATOR: 15}
 # Somebody waits for the API's answer, and can come again; a worker can wait.
-POOL_TIMEOUT_S = {Role.API: 1, Role.WORKER: 15, Role.RELAY: 15}
+POOL_TIMEOUT_S = {Role.API: 1, Role.WORKER: 15, Role.RELAY: 15, Role.OPERATOR: 5}
 
 
 def psycopg_url(url: str) -> sa.URL:

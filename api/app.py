@@ -15,7 +15,10 @@ from api import (
     events,
     health,
     keys,
+    me,
     media,
+    operations,
+    page,
     postgrest,
     problems,
     quick,
@@ -39,6 +42,8 @@ ROUTERS = (
     quick.router,
     webhooks.router,
     keys.router,
+    me.router,
+    operations.router,
     postgrest.router,
 )
 
@@ -71,6 +76,8 @@ def create_app(settings: Settings) -> FastAPI:
     door.install(app, settings)
     for router in ROUTERS:
         app.include_router(router)
+    if settings.api_page:
+        page.install(app)
     return app
 
 

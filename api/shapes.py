@@ -59,6 +59,9 @@ class VideoOut(BaseModel):
     source_url: str | None = Field(description="Where it was imported from.")
     language: str | None = Field(description="Text search configuration of its words.")
     metadata: dict[str, Any] = Field(description="What its owner wrote about it.")
+    keyframe_url: str | None = Field(
+        description="The best picture of how it begins, by a signed URL that expires."
+    )
     stream_url: str = Field(description="The source, by a signed URL that expires.")
     events_url: str = Field(description="Progress as server-sent events, by a signed URL.")
     created_at: datetime
@@ -189,9 +192,16 @@ def _video_fields(services: Services, video: Video) -> dict[str, Any]:
     same = {name: getattr(video, name) for name in VideoOut.model_fields if hasattr(video, name)}
     return same | {
         "metadata": own_metadata(video),
+        "keyframe_url": _keyframe_url(services, video),
         "stream_url": stream_url(services, owner_id=video.owner_id, video_id=video.id),
         "events_url": events_url(services, owner_id=video.owner_id, video_id=video.id),
     }
+
+
+def _keyframe_url(services: Services, video: Video) -> str | None:
+    if video.best_keyframe_id is None:
+        return None
+    return keyframe_url(services, owner_id=video.owner_id, keyframe_id=video.best_keyframe_id)
 
 
 def progress_out(progress: VideoProgress) -> ProgressOut:

@@ -79,6 +79,7 @@ PLAIN: Mapping[str, Any] = {
     "request_hash": "hash", "response": "{}", "revision": "1", "rotation": 0, "rotation_s": 60,
     "rows": '[{"took_ms": 1, "timing_ms": {}, "degraded": [], "hits": 0}]', "scene_index": 9,
     "scopes": ["read"], "secret": "secret", "secret_hash": "0" * 64, "sidecar": '{"a": 1}',
+    "silent_s": 60,
     "source": "api", "source_key": "key", "source_url": "https://example.org/a", "space_id": 1,
     "stage": "finalize", "stages": ["probe", "segment"], "start_ms": 8000, "state": "queued",
     "text": TEXT, "thresholds": "{}", "times": [1, 1, 1, 1, 1, 1, 1, 1], "token": 7,

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
 from PIL import Image
 
+from api import page
 from tests.tenants import BYTES, TUS, Things, a_film, an_import
 
 Asked = Mapping[str, Any]
@@ -306,6 +307,7 @@ ROUTES: Mapping[str, Row] = {
     "POST /v1/webhooks/{endpoint_id}/test": _plain,
     "GET /v1/webhooks/{endpoint_id}/deliveries": _plain,
     "POST /v1/webhooks/{endpoint_id}/deliveries/{delivery_id}/redeliver": _redelivered,
+    "GET /v1/me": _plain,
     "GET /v1/keys": _plain,
     "POST /v1/keys": _body(name="another"),
     "POST /rest/v1/rpc/{function}": _posted_rpc,
@@ -322,6 +324,14 @@ ALIASES: Mapping[str, Row] = {
     **_uploads("/storage/v1/upload/resumable"),
     "DELETE /storage/v1/upload/resumable/{upload_id}": _tus(),
 }
+# About all owners, and for operators, whom OPERATORS names: nobody else is answered.
+OPERATORS_ONLY: Mapping[str, Row] = {
+    "GET /v1/operations": _plain,
+    "GET /v1/operations/dead-letters": _plain,
+    "POST /v1/operations/dead-letters/{job_id}/retry": lambda a, own: [{"path": {"job_id": 1}}],
+    "GET /v1/operations/spaces": _plain,
+    "GET /v1/operations/searches": _plain,
+}
 # Nothing that is asked here exists for anybody.
 NEVER: Mapping[str, Row] = {
     f"{method} /rest/v1/{{rest}}": _tables
@@ -332,6 +342,7 @@ OPEN = {
     "GET /livez", "GET /readyz", "GET /metrics", "GET /docs", "GET /redoc", "GET /openapi.json",
     "HEAD /openapi.json", "GET /docs/oauth2-redirect", "GET /static-offline-docs",
     "OPTIONS /v1/uploads", "OPTIONS /storage/v1/upload/resumable",
+    *(f"{method} {path}" for method in ("GET", "HEAD") for path in page.PATHS), "GET /assets",
 }  # fmt: skip
 
 

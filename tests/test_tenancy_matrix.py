@@ -26,6 +26,7 @@ from tests.matrix import (
     NEVER,
     NOTHING,
     OPEN,
+    OPERATORS_ONLY,
     OWN,
     RELATIONS,
     ROUTES,
@@ -220,14 +221,15 @@ def said(answer: Any) -> tuple[Any, ...]:
 
 
 def test_every_route_is_in_the_matrix(tenants: Tenants) -> None:
-    assert routes_of(tenants.api.app) == {*ROUTES, *ALIASES, *NEVER, *OPEN}  # type: ignore[arg-type]
+    known = {*ROUTES, *ALIASES, *OPERATORS_ONLY, *NEVER, *OPEN}
+    assert routes_of(tenants.api.app) == known  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("route", [*ROUTES, *ALIASES, *NEVER])
+@pytest.mark.parametrize("route", [*ROUTES, *ALIASES, *OPERATORS_ONLY, *NEVER])
 def test_a_route_answers_for_another_owners_things_as_for_none(
     tenants: Tenants, alices: Things, bobs: Things, route: str
 ) -> None:
-    row = {**ROUTES, **ALIASES, **NEVER}[route]
+    row = {**ROUTES, **ALIASES, **OPERATORS_ONLY, **NEVER}[route]
     nobodys = Things.unknown()
     for one, other in zip(row(alices, bobs), row(nobodys, bobs), strict=True):
         hers, none = request_of(route, one, alices), request_of(route, other, nobodys)
@@ -235,6 +237,7 @@ def test_a_route_answers_for_another_owners_things_as_for_none(
         assert said(got) == said(answer_of(tenants, none, BOB))
         none_of(got.text, alices, asked=str(hers))
         assert got.status_code < 500
+        assert (got.status_code == 403) is (route in OPERATORS_ONLY)
         for request, things in ((hers, alices), (none, nobodys)):
             refused = answer_of(tenants, request, None)
             assert refused.status_code == 401
@@ -249,7 +252,8 @@ def test_an_open_route_says_nothing_of_owners(
 ) -> None:
     method, _, path = route.partition(" ")
     got = tenants.api.request(method, path)
-    assert got.status_code < 300 or path == "/static-offline-docs"  # a directory of files
+    # The two are directories of files.
+    assert got.status_code < 300 or path in ("/static-offline-docs", "/assets")
     none_of(got.text, alices)
     none_of(got.text, bobs)
 

@@ -59,4 +59,4 @@ def test_up_serves_the_api_to_this_machine_and_ends_it(tmp_path: Path) -> None:
         assert up.wait(PATIENCE_S) == 0
     assert_gone(children)
     log = (tmp_path / "up.log").read_text()
-    assert f"Scenebook is up: {url}/docs" in log
+    assert f"Scenebook is up. In a browser: {url}/" in log

@@ -65,6 +65,46 @@ def pages(api: TestClient, path: str, owner: UUID, **params: Any) -> list[list[d
             return found
 
 
+def test_a_video_shows_the_best_picture_of_how_it_begins(
+    api: TestClient, connection: psycopg.Connection, alice: UUID, bob: UUID
+) -> None:
+    video, nothing = titled(connection, alice, "pictures", "none")
+    of_bob = titled(connection, bob, "another's")[0]
+    best = {}
+    for owner, film, scene_index, rank, score in (
+        (alice, video, 0, 0, 0.4),
+        (alice, video, 3, 0, 0.8),
+        (alice, video, 3, 1, 0.9),  # not the best frame of its scene
+        (alice, video, 4, 0, 0.7),
+        (alice, video, 60, 0, 1.0),  # long after it began
+        (bob, of_bob, 0, 0, 0.2),
+    ):
+        scene = _scene_of(connection, owner, film, scene_index)
+        row = connection.execute(
+            "insert into public.keyframes (owner_id, scene_id, at_ms, rank, quality, image_key,"
+            " image_hash) values (%s, %s, 0, %s, %s, 'k', 'h') returning id",
+            (owner, scene, rank, json.dumps({"quality_score": score})),
+        ).fetchone()
+        assert row is not None
+        best[film, score] = row[0]
+    listed = {
+        one["id"]: one for one in api.get("/v1/videos", headers=headers_of(alice)).json()["data"]
+    }
+    assert set(listed) == {str(video), str(nothing)}
+    assert f"/v1/keyframes/{best[video, 0.8]}?" in listed[str(video)]["keyframe_url"]
+    assert listed[str(nothing)]["keyframe_url"] is None
+    shown = api.get(f"/v1/videos/{of_bob}", headers=headers_of(bob)).json()
+    assert f"/v1/keyframes/{best[of_bob, 0.2]}?" in shown["keyframe_url"]
+
+
+def _scene_of(connection: psycopg.Connection, owner: UUID, video: UUID, scene_index: int) -> UUID:
+    found = connection.execute(
+        "select id from public.scenes where video_id = %s and scene_index = %s",
+        (video, scene_index),
+    ).fetchone()
+    return found[0] if found else a_scene(connection, owner=owner, video=video, index=scene_index)
+
+
 def test_an_indexed_video_is_read_with_stages_channels_scenes_and_words(
     api: TestClient, pipeline: Pipeline, alice: UUID
 ) -> None:

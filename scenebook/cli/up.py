@@ -45,8 +45,8 @@ def up() -> None:
         prepare_schema(settings, ours=ours)
         supervisor = stack.enter_context(Supervisor(settings, log_dir=None, others=[API]))
         notes().print(
-            f"Scenebook is up: {address(settings)}/docs. In another terminal: `scenebook index "
-            "FILE`. Ctrl-C stops it."
+            f"Scenebook is up. In a browser: {address(settings)}/. In another terminal: "
+            "`scenebook index FILE`. Ctrl-C stops it."
         )
         while not stop.wait(TICK_S):
             if embedded is not None:

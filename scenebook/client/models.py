@@ -38,6 +38,7 @@ class Video(Answer):
     source_url: str | None
     language: str | None
     metadata: Mapping[str, Any]
+    keyframe_url: str | None
     stream_url: str
     events_url: str
     created_at: datetime

@@ -53,11 +53,15 @@ class SearchIn(BaseModel):
     channels: Annotated[list[SearchChannel], Field(min_length=1)] | None = Field(
         default=None,
         description="What is asked. Default: every channel that has something; with a mode that is "
-        "named, visual_clip in any case.",
+        "named, or a share of what is seen, visual_clip in any case.",
     )
     mode: Mode = "balanced"
+    vision_share: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] | None = Field(
+        default=None, description="Share of what is seen, instead of the mode's."
+    )
     weights: dict[SearchChannel, Weight] | None = Field(
-        default=None, description="Of channels; they win over the mode, and those not named have 0."
+        default=None,
+        description="Of channels, those not named have 0; they win over `vision_share` and `mode`.",
     )
     threshold: Threshold | None = Field(
         default=None,

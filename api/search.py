@@ -111,10 +111,8 @@ def answer(
     query = search.Query(
         body.text, image, body.text_weight, body.image_weight, scene_id=body.scene_id
     )
-    # Whoever names a mode says how much what is seen counts: without it, the answer must say so.
-    by_mode = "mode" in body.model_fields_set and not body.weights
-    channels = body.channels or _suitable(services, query, seen=by_mode)
-    weights = body.weights or queries.mode_weights(body.mode, channels)
+    channels = body.channels or _suitable(services, query, seen=_sees(body))
+    weights = body.weights or queries.shared_weights(_vision_share(body), channels)
     if body.rerank and (services.reranker is None or not body.text):
         raise InvalidQuery(
             "Re-ranking reads a text, and needs RERANK_MODEL on the server. Leave `rerank` out."
@@ -158,6 +156,18 @@ def _explained(error: ScenebookError) -> str:
     return NO_MODEL if operators else str(error)
 
 
+def _vision_share(body: SearchIn) -> float:
+    """The share of what is seen: as given, else the mode's."""
+    given = body.vision_share
+    return queries.VISION_SHARES[body.mode] if given is None else given
+
+
+def _sees(body: SearchIn) -> bool:
+    """Whether a share of what is seen was asked for: without any, the answer must say so."""
+    named = "mode" in body.model_fields_set or body.vision_share is not None
+    return named and not body.weights and _vision_share(body) > 0
+
+
 def _suitable(services: Services, query: search.Query, *, seen: bool) -> list[SearchChannel]:
     """The channels that have something and that a part of the query is for.
 
@@ -182,7 +192,8 @@ def _applied(
     return {
         "channels": channels,
         "weights": {one: weights.get(one, 0) / total if total else 0 for one in channels},
-        "mode": None if body.weights else body.mode,
+        "mode": None if body.weights or body.vision_share is not None else body.mode,
+        "vision_share": None if body.weights else _vision_share(body),
         "threshold": body.threshold,
         "filters": body.filters.model_dump(mode="json", exclude_none=True),
         "group_by": body.group_by,
@@ -227,6 +238,16 @@ def _position(place: dict[str, Any]) -> Position:
     return Position(datetime.fromisoformat(place["t"]), place["s"], UUID(place["i"]), place["n"])
 
 
+def _measure(got: SearchAnswer, took_ms: float) -> None:
+    metrics.SEARCH_SECONDS.observe(took_ms / 1000)
+    metrics.EMPTY_SEARCHES.inc(not got.hits)
+    for name in got.degraded:
+        metrics.DEGRADED_SEARCHES.labels(name).inc()
+    for name, steps in got.timing_ms.items():
+        for step, ms in steps.items():
+            metrics.SEARCH_CHANNEL_SECONDS.labels(name, step).observe(ms / 1000)
+
+
 def _out(
     services: Services,
     got: SearchAnswer,
@@ -240,9 +261,7 @@ def _out(
     covered = services.knowledge.coverage(owner_id=owner_id)
     took_ms = 1000 * (time.perf_counter() - began)
     degraded = tuple(got.degraded)
-    metrics.SEARCH_SECONDS.observe(took_ms / 1000)
-    for name in degraded:
-        metrics.DEGRADED_SEARCHES.labels(name).inc()
+    _measure(got, took_ms)
     services.search_log.add(
         Searched(owner_id, round(took_ms, 2), got.timing_ms, degraded, len(got.hits))
     )

@@ -26,14 +26,9 @@ TEXT_CHANNELS = (
 
 Mode = Literal["balanced", "vision_heavy", "text_heavy", "visual_only"]
 GroupBy = Literal["scene", "moment", "video"]
-# The shares of what is said or written, and of what is seen (reference 000, section "Modes").
-SHARES: Mapping[Mode, tuple[float, float]] = MappingProxyType(
-    {
-        "balanced": (0.5, 0.5),
-        "vision_heavy": (0.3, 0.7),
-        "text_heavy": (0.7, 0.3),
-        "visual_only": (0.0, 1.0),
-    }
+# The share of what is seen; what is said or written has the rest (reference 000, section "Modes").
+VISION_SHARES: Mapping[Mode, float] = MappingProxyType(
+    {"balanced": 0.5, "vision_heavy": 0.7, "text_heavy": 0.3, "visual_only": 1.0}
 )
 
 
@@ -81,19 +76,28 @@ class Position:
 
 
 def mode_weights(mode: Mode, channels: Collection[SearchChannel]) -> dict[SearchChannel, float]:
-    """The channels' weights in a mode: visual_clip is what is seen, the others share what is said.
+    """The channels' weights in a mode. Raises InvalidQuery if it leaves no channel."""
+    return shared_weights(VISION_SHARES[mode], channels)
+
+
+def shared_weights(
+    vision_share: float, channels: Collection[SearchChannel]
+) -> dict[SearchChannel, float]:
+    """The channels' weights: visual_clip has the share of what is seen, the others share the rest.
 
     A share that no channel takes goes to the others, because only ratios count. Raises InvalidQuery
-    if a mode leaves no channel.
+    if no channel is left.
     """
-    said, seen = SHARES[mode]
     texts = [channel for channel in channels if channel is not SearchChannel.VISUAL_CLIP]
-    weights: dict[SearchChannel, float] = {channel: said / len(texts) for channel in texts}
+    weights: dict[SearchChannel, float] = {
+        channel: (1 - vision_share) / len(texts) for channel in texts
+    }
     if SearchChannel.VISUAL_CLIP in channels:
-        weights[SearchChannel.VISUAL_CLIP] = seen
+        weights[SearchChannel.VISUAL_CLIP] = vision_share
     if not any(weights.values()):
         raise InvalidQuery(
-            f"No channel that is asked counts in the mode {mode}. Take another mode."
+            f"No channel that is asked counts where what is seen has the share {vision_share:g}. "
+            "Take another mode or `vision_share`, or ask other channels."
         )
     return weights
 

@@ -235,6 +235,18 @@ def test_the_modes_and_the_weights_decide_how_much_a_channel_counts(library: Lib
     assert own["applied"]["weights"]["visual_clip"] == 0
 
 
+def test_a_share_of_what_is_seen_wins_over_the_mode_and_weights_win_over_it(
+    library: Library,
+) -> None:
+    for share in (0.0, 0.85, 1.0):
+        applied = library.ask(text="red", mode="text_heavy", vision_share=share)["applied"]
+        assert applied["weights"]["visual_clip"] == pytest.approx(share)
+        assert (applied["mode"], applied["vision_share"]) == (None, share)
+    assert library.ask(text="red", mode="text_heavy")["applied"]["vision_share"] == 0.3
+    own = library.ask(text="red", vision_share=0, weights={"visual_clip": 1})["applied"]
+    assert (own["weights"]["visual_clip"], own["vision_share"]) == (1, None)
+
+
 def test_the_quick_searches_answer_a_get(library: Library) -> None:
     word = words_of(said(library))
     headers = headers_of(ALICE)
@@ -289,6 +301,9 @@ BAD: list[tuple[dict[str, Any], int]] = [
     ({"text": "red", "weights": {"lexical": 0}, "channels": ["lexical"]}, 422),
     ({"text": "red", "threshold": 2}, 422),
     ({"text": "red", "mode": "visual_only", "channels": ["lexical"]}, 422),
+    ({"text": "red", "vision_share": 1.1}, 422),
+    ({"text": "red", "vision_share": 1, "channels": ["lexical"]}, 422),
+    ({"image": base64.b64encode(picture()).decode(), "vision_share": 0}, 422),
     ({"text": "red", "owner_id": str(BOB)}, 422),
     ({"image": "no base64!"}, 422),
     ({"image": base64.b64encode(b"no picture").decode()}, 422),

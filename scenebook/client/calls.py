@@ -48,7 +48,7 @@ class Filters(TypedDict, total=False):
 
 
 class SearchOptions(TypedDict, total=False):
-    """How to search; docs/api.md says what each means. What is left out, the service decides."""
+    """How to search, as docs/searching.md says. What is left out, the service decides."""
 
     image: bytes | Path
     scene_id: Id
@@ -56,6 +56,7 @@ class SearchOptions(TypedDict, total=False):
     image_weight: float
     channels: Sequence[str]
     mode: str
+    vision_share: float
     weights: Mapping[str, float]
     threshold: float
     filters: Filters

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from contextlib import suppress
 
@@ -71,7 +72,9 @@ def main() -> None:
         timeout_graceful_shutdown=DRAIN_S,
     )
     server = Server(config, app)
-    with suppress(KeyboardInterrupt):  # SIGINT is raised again when everything is closed
+    # A signal is raised again when everything is closed; having been asked to end is no failure.
+    with suppress(KeyboardInterrupt):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         server.run(sockets=[listening(settings)])
     if not server.started:
         raise SystemExit(1)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 INFRA = Path(__file__).resolve().parent
-LOCKS = ("requirements.lock", "torch-cuda.lock")  # torch's version is the same in either build
+LOCKS = ("worker.lock", "torch-cuda.lock")  # torch's version is the same in either build
 
 
 def main(arguments: Sequence[str]) -> int:

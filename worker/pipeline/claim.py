@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 
 import structlog
 from sqlalchemy import Connection
@@ -45,7 +46,10 @@ class Claim:
         self._stop: list[Callable[[], None]] = []
         self._over = threading.Event()
         self.ended: str | None = None
-        self._thread = threading.Thread(target=self._beat, name=f"beat-{job.id}", daemon=True)
+        # In our context, so that its lines of the log have the job's ids.
+        self._thread = threading.Thread(
+            target=copy_context().run, args=(self._beat,), name=f"beat-{job.id}", daemon=True
+        )
 
     @contextmanager
     def held(self) -> Iterator[Claim]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 
+import structlog
+
 from scenebook.db import scenes, utterances, videos
 from scenebook.db.scenes import NewKeyframe, NewScene
 from scenebook.model import Scene, Utterance
@@ -109,7 +111,10 @@ def _stored(
             perceptual_hash=keyframe.perceptual_hash,
         )
 
-    with ThreadPoolExecutor(PICTURES_AT_ONCE) as pool:
+    ids = structlog.contextvars.get_contextvars()  # for what the threads log
+    with ThreadPoolExecutor(
+        PICTURES_AT_ONCE, initializer=lambda: structlog.contextvars.bind_contextvars(**ids)
+    ) as pool:
         keyframes = pool.map(store, [one for scene in found for one in scene.keyframes])
         return [
             NewScene(scene.start_ms, scene.end_ms, list(islice(keyframes, len(scene.keyframes))))

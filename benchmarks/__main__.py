@@ -16,6 +16,7 @@ TABLES = (
     "api",
     "memory",
     "uploads",
+    "exposition",
 )
 
 

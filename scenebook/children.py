@@ -22,6 +22,7 @@ from typing import Any
 import psutil
 import structlog
 
+from scenebook import metrics
 from scenebook.child_output import ChildOutput
 from scenebook.child_pipes import Pipes, reply_of
 from scenebook.child_side import EXIT_OUT_OF_MEMORY, pack, serve
@@ -114,14 +115,22 @@ class Child:
         packed = _packed(message)
         if not self._turn.acquire(timeout=timeout_s):
             raise DeadlineExceeded(f"The {self._name} child was busy for {timeout_s:g} s.")
+        outcome = "refused"
         try:
             waited_s = time.monotonic() - began
             process = self._running()
             deadline = time.monotonic() + max(0.0, timeout_s - waited_s)
-            return self._exchange(process, packed, deadline, on_progress)
+            reply = self._exchange(process, packed, deadline, on_progress)
+            outcome = "answered"
+            return reply
         except DeadlineExceeded:
+            outcome = "timeout"
             raise DeadlineExceeded(f"Timeout after {timeout_s:.1f}s") from None
+        except ChildDied:
+            outcome = "died"
+            raise
         finally:
+            metrics.CHILD_REQUESTS.labels(self._name, outcome).inc()
             self._turn.release()
 
     def kill(self) -> None:
@@ -159,6 +168,7 @@ class Child:
         self._output.listen(process)
         self._process = process
         self._starts += 1
+        metrics.CHILD_STARTS.labels(self._name, "again" if self.restarts else "first").inc()
         log.info("child_started", child=self._name, pid=process.pid, restarts=self.restarts)
         ready = False
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 from sqlalchemy import Connection
 
-from scenebook import settling, tracing
+from scenebook import metrics, settling, tracing
 from scenebook.db import queue, scenes
 from scenebook.db.engine import statement
 from scenebook.db.queue import Job
@@ -158,7 +158,7 @@ def _settle_failure(tx: Connection, job: Job, failure: Failure) -> None:
             reason=failure.message,
         )
         return
-    scenes.fail_channels(
+    failed = scenes.fail_channels(
         tx,
         owner_id=job.owner_id,
         video_id=job.video_id,
@@ -168,6 +168,7 @@ def _settle_failure(tx: Connection, job: Job, failure: Failure) -> None:
         units=job.units,
         error=failure.message,
     )
+    metrics.count_settled(failed)
     advance(tx, owner_id=job.owner_id, video_id=job.video_id, generation=job.generation)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from scenebook import metrics
 from scenebook.audio import AudioPiece, audio_pieces
 from scenebook.descriptions import (
     PROMPT,
@@ -123,7 +124,7 @@ class RemoteModels:
 
     def kept_description(self, images: Sequence[bytes], transcript: str) -> SceneDescription | None:
         """The answer of an earlier call that asked the same; None if there was none."""
-        kept = self._cache.get(self._description_key(question(transcript), images))
+        kept = self._kept("description", self._description_key(question(transcript), images))
         return None if kept is None else read_answer(json.dumps(kept))
 
     def _description_key(self, asked: str, images: Sequence[bytes]) -> str:
@@ -165,12 +166,13 @@ class RemoteModels:
             schema = {"name": "scene_description", "strict": True, "schema": RESPONSE_SCHEMA}
             response_format = {"type": "json_schema", "json_schema": schema}
         return self._calls.body(
+            "description",
             lambda client: client.chat.completions.with_raw_response.create(
                 model=model,
                 messages=messages,
                 response_format=response_format,
                 max_completion_tokens=ANSWER_TOKENS,
-            )
+            ),
         )
 
     # --- text embeddings ----------------------------------------------------------------------
@@ -203,7 +205,7 @@ class RemoteModels:
                 continue
             if not text.strip() or estimate_tokens(text) > INPUT_TOKENS:
                 raise InvalidInput("Only a text that is not empty nor too long has a vector.")
-            if (kept := self._cache.get(key)) is not None:
+            if (kept := self._kept("embedding", key)) is not None:
                 raw = base64.b64decode(kept["float32"])
                 vectors[key] = np.frombuffer(raw, dtype="<f4").astype(np.float32)
                 self._check_dimensions(vectors[key])
@@ -219,9 +221,10 @@ class RemoteModels:
     def _embedded(self, texts: list[str]) -> list[NDArray[np.float32]]:
         """Vectors of one request."""
         body = self._calls.body(
+            "embedding",
             lambda client: client.embeddings.with_raw_response.create(
                 model=self._embedding_model, input=texts, encoding_format="float"
-            )
+            ),
         )
         found = {item.index: item.embedding for item in read_body(Vectors, body).data}
         if sorted(found) != list(range(len(texts))):
@@ -289,7 +292,7 @@ class RemoteModels:
         model = self._settings.transcription_model
         about = ("transcribe", model, "1")
         key = self._key(*about, language or "", _digest(piece.flac))
-        kept = self._cache.get(key)
+        kept = self._kept("transcription", key)
         if kept is None and language:  # heard in it without being told: not paid for again
             untold = self._cache.get(self._key(*about, "", _digest(piece.flac))) or {}
             if code_of(configuration_heard(untold.get("language"))) == language:
@@ -297,11 +300,16 @@ class RemoteModels:
         if kept is None:
             options: dict[str, Any] = {"language": language} if language else {}
             body = self._calls.body(
-                lambda client: transcription_of(client, model, piece.flac, options)
+                "transcription", lambda client: transcription_of(client, model, piece.flac, options)
             )
             kept = read_body(Transcription, body).model_dump()
             self._cache.put(key, kept, kind="transcription")
         return Transcription.model_validate(kept)
+
+    def _kept(self, service: str, key: str) -> dict[str, Any] | None:
+        kept = self._cache.get(key)
+        metrics.UPSTREAM_SAVED.labels(service).inc(kept is not None)
+        return kept
 
     def _key(self, *parts: str) -> str:
         """The key of a paid call: SHA-256 of the server and all that decides its answer."""

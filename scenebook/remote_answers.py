@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, FiniteFloat, ValidationError
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    Field,
+    FiniteFloat,
+    NonNegativeInt,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
+from scenebook import metrics
 from scenebook.errors import Unavailable
 from scenebook.subtitles import storable
 from scenebook.transcripts import WhisperSegment
 
-Answer = TypeVar("Answer", bound=BaseModel)
+
+class Usage(BaseModel):
+    """What an answer says it cost, in tokens; chats and transcriptions name them differently."""
+
+    input: NonNegativeInt = Field(0, validation_alias=AliasChoices("prompt_tokens", "input_tokens"))
+    output: NonNegativeInt = Field(
+        0, validation_alias=AliasChoices("completion_tokens", "output_tokens")
+    )
+
+
+def _or_nothing(given: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """An answer is as good when its account of itself is odd."""
+    try:
+        return read(given)
+    except ValidationError:
+        return None
+
+
+class Paid(BaseModel):
+    """The body of an answer that somebody pays for."""
+
+    service: ClassVar[str]
+    usage: Annotated[Usage | None, WrapValidator(_or_nothing)] = Field(None, exclude=True)
+
+
+Answer = TypeVar("Answer", bound=Paid)
 
 
 class Message(BaseModel):
@@ -27,9 +62,10 @@ class Choice(BaseModel):
     finish_reason: str | None = None
 
 
-class Completion(BaseModel):
+class Completion(Paid):
     """The body of /chat/completions."""
 
+    service = "description"
     choices: list[Choice]
 
 
@@ -40,9 +76,10 @@ class Vector(BaseModel):
     embedding: list[FiniteFloat]
 
 
-class Vectors(BaseModel):
+class Vectors(Paid):
     """The body of /embeddings."""
 
+    service = "embedding"
     data: list[Vector]
 
 
@@ -60,9 +97,10 @@ class Segment(BaseModel):
     compression_ratio: FiniteFloat = 1.0
 
 
-class Transcription(BaseModel):
+class Transcription(Paid):
     """The body of /audio/transcriptions as verbose_json."""
 
+    service = "transcription"
     text: str
     segments: list[Segment] | None = None
     language: str | None = None  # its English name
@@ -88,13 +126,17 @@ def segments_of(heard: Transcription, *, start_ms: int, end_ms: int) -> list[Whi
 
 
 def read_body(kind: type[Answer], body: bytes) -> Answer:
-    """The body of an answer; raises Unavailable if it does not follow the protocol.
+    """The body of an answer, its tokens counted; Unavailable if it does not follow the protocol.
 
     The client itself hands on what a server sends, be it the HTML page of a proxy.
     """
     try:
-        return kind.model_validate_json(body)
+        answer = kind.model_validate_json(body)
     except ValidationError:
         raise Unavailable(
             "The model API's answer does not follow the protocol.", code="bad_answer"
         ) from None
+    if answer.usage is not None:
+        metrics.UPSTREAM_TOKENS.labels(kind.service, "input").inc(answer.usage.input)
+        metrics.UPSTREAM_TOKENS.labels(kind.service, "output").inc(answer.usage.output)
+    return answer

@@ -6,10 +6,12 @@ import asyncio
 import concurrent.futures
 import re
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from scenebook import metrics
 from scenebook.errors import (
     ConfigurationError,
     DeadlineExceeded,
@@ -54,8 +56,8 @@ class RemoteCalls:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: AsyncOpenAI | None = None
 
-    def body(self, request: Callable[[AsyncOpenAI], Awaitable[Any]]) -> bytes:
-        """The body of the answer to a request made with `with_raw_response`.
+    def body(self, service: str, request: Callable[[AsyncOpenAI], Awaitable[Any]]) -> bytes:
+        """The body of the answer to a request made with `with_raw_response`; service: for metrics.
 
         Raises DeadlineExceeded; Unavailable (429, 5xx, no connection); ConfigurationError (key,
         address or model is wrong); InvalidInput (the API refuses this content).
@@ -64,6 +66,18 @@ class RemoteCalls:
             raise ConfigurationError(
                 "Set OPENAI_API_KEY, or OPENAI_BASE_URL for a server of yours."
             )
+        outcome = "ok"
+        began = time.monotonic()
+        try:
+            return self._body(request)
+        except ScenebookError as error:
+            outcome = _outcome(error)
+            raise
+        finally:
+            metrics.UPSTREAM_CALLS.labels(service, outcome).inc()
+            metrics.UPSTREAM_SECONDS.labels(service).observe(time.monotonic() - began)
+
+    def _body(self, request: Callable[[AsyncOpenAI], Awaitable[Any]]) -> bytes:
         loop, client = self._started()
         pending = asyncio.run_coroutine_threadsafe(self._bounded(request, client), loop)
         self._pending.add(pending)
@@ -196,6 +210,20 @@ def transcription_of(
         timestamp_granularities=["segment"],
         **options,
     )
+
+
+def _outcome(error: ScenebookError) -> str:
+    """How a call that failed is counted, whatever codes there are."""
+    match error:
+        case DeadlineExceeded():
+            return "timeout"
+        case Unavailable(code="rate_limited" | "bad_answer" as code):
+            return code
+        case Unavailable():
+            return "unavailable"
+        case ConfigurationError():
+            return "configuration"
+    return "refused"
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:

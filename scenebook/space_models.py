@@ -42,11 +42,6 @@ class SpaceModels:
         self.configured = Models(settings, configured)
         self._others: dict[tuple[tuple[str, str], ...], Models] = {}
 
-    @property
-    def restarts(self) -> int:
-        """How often a child was started again."""
-        return sum(one.encoders.restarts for one in [self.configured, *self._others.values()])
-
     def of(self, stored: StoredSpace) -> Models:
         """The models that a space's source names; an unknown source means the configured ones."""
         settings = self.configured.settings

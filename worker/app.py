@@ -19,7 +19,6 @@ from scenebook.settings import get_settings
 from scenebook.temporary import remove_abandoned
 from worker import exposition
 from worker.pipeline import draining
-from worker.process import close_tools
 from worker.watchdog import Unanswered, Watchdog, patience_s
 
 log = structlog.get_logger(__name__)
@@ -59,6 +58,8 @@ def _check_before_the_fork(**_: Any) -> None:
 
 @signals.worker_process_shutdown.connect
 def _leave_process(**_: Any) -> None:
+    from worker.process import close_tools  # makes metrics, for which `exposition` comes first
+
     close_tools()
 
 

@@ -74,6 +74,8 @@ def run_job(tools: Tools, job_id: int, *, worker: str) -> None:
 
 
 def _run_claimed(tools: Tools, job: Job) -> None:
+    again = "again" if job.attempt > 1 else "first"
+    metrics.JOB_ATTEMPTS.labels(job.stage.value, again).inc()
     claim = Claim(job, db=tools.db, beats=tools.beats, settings=tools.settings)
     began = time.monotonic()
     with claim.held():

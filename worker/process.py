@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from scenebook import metrics
 from scenebook.settings import get_settings
 from worker.pipeline.tools import Tools
 
@@ -11,6 +12,8 @@ from worker.pipeline.tools import Tools
 @cache
 def tools() -> Tools:
     """Database, storage and child processes of this process."""
+    # The process before this one counted in the same file, and may have been killed.
+    metrics.CLIP_CIRCUITS_OPEN.set(0)
     return Tools.make(get_settings())
 
 

@@ -8,22 +8,23 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
 import structlog
 from kombu.exceptions import OperationalError
-from prometheus_client import start_http_server
+from prometheus_client import REGISTRY
 from redis.exceptions import RedisError
 
 from scenebook import logs, metrics, outcomes
 from scenebook.db import queue, workers
 from scenebook.db.engine import Database, Role
-from scenebook.db.queue import Depth
 from scenebook.errors import ConfigurationError, ScenebookError, Unavailable
 from scenebook.settings import Settings, get_settings
 from scenebook.storage import Storage
+from worker import exposition, measures
 from worker.app import app
 from worker.deliveries import Deliveries
 from worker.door import policy, worker_id
@@ -35,7 +36,7 @@ log = structlog.get_logger(__name__)
 
 BATCH = 50
 FORGET_EVERY = 1000
-MEASURE_EVERY = 10
+MEASURE_EVERY_S = 5.0
 MAX_PAUSE_S = 10.0
 # While so many rings wait, nobody is missing one more for the same job.
 LONG_QUEUE = 1000
@@ -50,6 +51,7 @@ class Relay:
         self._db = db
         self._name = worker_id(os.getpid())
         self._rounds = 0
+        self._measured_at = float("-inf")
         self._queue_is_long = False
         # The round in progress and how much of it is done, for the watchdog; None between two.
         self.round_now: tuple[int, int] | None = None
@@ -57,14 +59,16 @@ class Relay:
     def round(self) -> int:
         """Sweep, then publish; returns how many jobs were published."""
         self._rounds += 1
+        measures_now = time.monotonic() >= self._measured_at + MEASURE_EVERY_S
         with self._db.across_owners() as tx:
             workers.beat(tx, self._name, kind="relay")
             if self._rounds % FORGET_EVERY == 0:
                 workers.forget(tx)
-            if self._rounds % MEASURE_EVERY == 1:
-                _measure(queue.depth(tx))
-        if self._rounds % MEASURE_EVERY == 1:
+            if measures_now:
+                measures.measure(tx, silent_s=patience_s(self._settings))
+        if measures_now:
             self._count_rings()
+            self._measured_at = time.monotonic()
         self.sweep()
         return self.publish()
 
@@ -118,8 +122,10 @@ class Relay:
         try:
             waiting = waiting_messages(self._settings)
         except (RedisError, OSError):
+            measures.BROKER_UP.set(0)
             return  # publishing says that the broker is away
-        metrics.WAITING_RINGS.set(waiting)
+        measures.BROKER_UP.set(1)
+        measures.WAITING_RINGS.set(waiting)
         self._queue_is_long = waiting > LONG_QUEUE
 
     def _moved(self) -> None:
@@ -147,14 +153,6 @@ class Relay:
         log.info("relay_stopped")
 
 
-def _measure(found: Sequence[Depth]) -> None:
-    """The queue as gauges; a stage without jobs has none, rather than its last number."""
-    metrics.OPEN_JOBS.clear()
-    for one in found:
-        metrics.OPEN_JOBS.labels(one.stage.value, one.state.value).set(one.jobs)
-    metrics.OLDEST_DUE_SECONDS.set(max((one.oldest_s for one in found), default=0.0))
-
-
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
     settings = get_settings()
@@ -168,8 +166,7 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
-    if settings.metrics_port is not None:
-        start_http_server(settings.metrics_port)
+    exposition.listen(REGISTRY)
     # The relay itself tries again, and sweeps meanwhile; kombu would sleep for 6 s in each round.
     app.conf.broker_transport_options["max_retries"] = 0
     db = Database(settings.database_url, role=Role.RELAY, pool_size=2)

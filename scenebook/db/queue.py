@@ -184,3 +184,8 @@ def depth(tx: Connection) -> list[Depth]:
         Depth(Stage(row.stage), JobState(row.state), row.jobs, float(row.oldest_s))
         for row in tx.execute(statement("jobs/depth"))
     ]
+
+
+def dead(tx: Connection) -> dict[Stage, int]:
+    """How many jobs of each stage were given up, of all owners together."""
+    return {Stage(row.stage): row.jobs for row in tx.execute(statement("jobs/dead"))}

@@ -212,10 +212,10 @@ def fail_channels(
     unit: int,
     units: int,
     error: str,
-) -> None:
-    """Say for every scene of a failed job why its channels have nothing."""
+) -> list[ChannelState]:
+    """Say for every scene of a failed job why its channels have nothing; what was said."""
     scenes = count(tx, owner_id=owner_id, video_id=video_id, generation=generation)
-    tx.execute(
+    rows = tx.execute(
         statement("scenes/fail_channels"),
         {
             "owner_id": owner_id,
@@ -227,6 +227,7 @@ def fail_channels(
             "error": clean_error(error),
         },
     )
+    return [ChannelState(Channel(row.channel), ChannelStatus.ERROR) for row in rows]
 
 
 def reset_channels(

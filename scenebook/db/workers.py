@@ -38,6 +38,12 @@ def asked(tx: Connection, worker: str) -> Asked:
     return Asked(row.due, row.running)
 
 
+def alive(tx: Connection, *, silent_s: float) -> dict[str, int]:
+    """How many processes of each kind gave a sign of life in the last `silent_s` seconds."""
+    rows = tx.execute(statement("jobs/alive"), {"silent_s": silent_s})
+    return {row.kind: row.processes for row in rows}
+
+
 def forget(tx: Connection) -> None:
     """Remove processes that have been silent for a day."""
     tx.execute(statement("jobs/forget_workers"))

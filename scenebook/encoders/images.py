@@ -11,6 +11,7 @@ import numpy as np
 import structlog
 from numpy.typing import NDArray
 
+from scenebook import metrics
 from scenebook.encoders.breaker import CircuitBreaker
 from scenebook.encoders.inference import InferenceChild
 from scenebook.encoders.spaces import LoadedModel
@@ -120,15 +121,19 @@ class ImageEncoder:
         self._input_s += NEWEST * (each_ms / 1000 - self._input_s)
         read = [_answer(answer, loaded.dimensions, each_ms) for answer in reply["answers"]]
         if any(one.vector is not None for one in read):
+            metrics.CLIP_CIRCUITS_OPEN.dec(self._breaker.tripped)
             self._breaker.succeeded()
         return dict(zip(batch, read, strict=True))
 
     def _failed_scene(self, error: ScenebookError, *, the_models: bool) -> ImageVector:
         # One owner's pictures that cannot be decoded must not close the model to all others.
         if the_models and isinstance(error, DeadlineExceeded | ChildDied):
+            was_open = self._breaker.tripped
             self._breaker.failed()
             if self._breaker.tripped:
                 log.warning("clip_circuit_open", reset_s=self._settings.clip_breaker_reset_s)
+                metrics.CLIP_CIRCUIT_OPENINGS.inc()
+                metrics.CLIP_CIRCUITS_OPEN.inc(not was_open)
         timed_out = isinstance(error, DeadlineExceeded)
         status = ChannelStatus.TIMEOUT if timed_out else ChannelStatus.ERROR
         return ImageVector(status, error=str(error))

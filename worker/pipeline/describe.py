@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from scenebook import metrics
 from scenebook.db import scenes, spaces
 from scenebook.db.paid_calls import PaidCallsOf
 from scenebook.db.queue import Job
@@ -46,7 +47,8 @@ def describe(tools: Tools, claim: Claim) -> None:
             if outcome.retryable:
                 unreachable = outcome.error
             with claim.checkpoint() as tx:
-                _store(tx, scene, outcome, owner_id=job.owner_id, token=job.token)
+                stored = _store(tx, scene, outcome, owner_id=job.owner_id, token=job.token)
+            metrics.count_settled(stored)
     claim.progress(len(mine), max(1, len(mine)))
     if unreachable is not None and job.attempt < tools.settings.job_max_attempts:
         # What was answered is stored and cached; the rest is worth another try.
@@ -125,8 +127,8 @@ def _asked(models: RemoteModels, storage: Storage, scene: Scene, budget: Budget)
 
 def _store(
     tx: Connection, scene: Scene, outcome: DescribedScene, *, owner_id: UUID, token: int
-) -> None:
-    """Texts wait for their vectors; a channel without text says why.
+) -> list[ChannelState]:
+    """Texts wait for their vectors; a channel without text says why. What was not said before.
 
     A description that was paid for outlives a later run in which nobody looked at the scene.
     """
@@ -140,7 +142,7 @@ def _store(
                 if state.channel in CHANNELS
             ]
             scenes.set_channels(tx, kept, owner_id=owner_id)
-        return
+        return []
     texts = {
         Channel.VISUAL: answer.description if answer and answer.status == "ok" else "",
         Channel.SUMMARY: answer.summary if answer else "",
@@ -169,6 +171,7 @@ def _store(
         for channel, text in texts.items()
     ]
     scenes.set_channels(tx, states, owner_id=owner_id)
+    return [state for _, state in states]
 
 
 def _metadata(scene: Scene, outcome: DescribedScene) -> dict[str, Any]:

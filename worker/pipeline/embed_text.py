@@ -72,7 +72,7 @@ def _say_empty(claim: Claim, channel: Channel, batch: Sequence[Scene]) -> None:
         states = [(scene.id, ChannelState(channel, ChannelStatus.EMPTY)) for scene in batch]
         with claim.checkpoint() as tx:
             scenes.set_channels(tx, states, owner_id=claim.job.owner_id)
-        metrics.SCENE_CHANNELS.labels(channel.value, ChannelStatus.EMPTY.value).inc(len(batch))
+        metrics.count_settled(state for _, state in states)
 
 
 def _embed(work: _Work, channel: Channel, batch: Sequence[Scene]) -> bool:
@@ -95,8 +95,7 @@ def _embed(work: _Work, channel: Channel, batch: Sequence[Scene]) -> bool:
             store(tx, channel, embedded, owner_id=owner_id)
     except SpacesChanged:
         return False
-    for one in embedded[0].results:
-        metrics.SCENE_CHANNELS.labels(channel.value, one.state.status.value).inc()
+    metrics.count_settled(one.state for one in embedded[0].results)
     if work.given_up and work.given_up[-1].retryable:
         # What was embedded is stored; the job's next attempt tries the rest.
         raise work.given_up[-1]

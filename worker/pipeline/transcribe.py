@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from scenebook import metrics
 from scenebook.db import scenes, utterances, videos
 from scenebook.errors import (
     ConfigurationError,
@@ -55,6 +56,7 @@ def transcribe(tools: Tools, claim: Claim) -> None:
         ]
     said = _said(tools, claim, video, embedded)
     pairs = assigned(of_video, said.lines)
+    states = [(scene.id, _state(scene, lines, said)) for scene, lines in pairs]
     with claim.commit() as tx:
         if said.language is not None:
             videos.set_language(
@@ -68,11 +70,8 @@ def transcribe(tools: Tools, claim: Claim) -> None:
             token=job.token,
             said=pairs,
         )
-        scenes.set_channels(
-            tx,
-            [(scene.id, _state(scene, lines, said)) for scene, lines in pairs],
-            owner_id=job.owner_id,
-        )
+        scenes.set_channels(tx, states, owner_id=job.owner_id)
+    metrics.count_settled(state for _, state in states)
 
 
 def _state(scene: Scene, lines: Sequence[Utterance], said: Said) -> ChannelState:

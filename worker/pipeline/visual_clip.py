@@ -53,7 +53,7 @@ def _disable(tools: Tools, claim: Claim, batch: Sequence[Scene]) -> None:
 
 def _embed(tools: Tools, claim: Claim, batch: Sequence[Scene]) -> bool:
     """Embed one batch in the active space and in the configured one; False if it must be redone."""
-    job, restarts = claim.job, tools.models.restarts
+    job = claim.job
     active, *beside = targets(
         tools.models, tools.db, Channel.VISUAL_CLIP, _load, owner_id=job.owner_id
     )
@@ -61,7 +61,6 @@ def _embed(tools: Tools, claim: Claim, batch: Sequence[Scene]) -> bool:
     for target in beside:
         claim.moved()
         embedded.append(SpaceResults(target.stored, _best_effort(tools, claim, target, batch)))
-    metrics.ENCODER_RESTARTS.inc(tools.models.restarts - restarts)
     failpoint("mid_inference", tools.settings)
     try:
         with claim.checkpoint() as tx:
@@ -117,8 +116,8 @@ def _best_effort(
 
 
 def _measure(results: Sequence[SceneResult]) -> None:
+    metrics.count_settled(one.state for one in results)
     for one in results:
-        metrics.SCENE_CHANNELS.labels(Channel.VISUAL_CLIP.value, one.state.status.value).inc()
         time_ms = one.state.metadata.get("inference_time_ms")
         if time_ms is not None:
             metrics.CLIP_SECONDS.observe(time_ms / 1000)

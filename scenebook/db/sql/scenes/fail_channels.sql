@@ -7,3 +7,4 @@ where s.owner_id = :owner_id and s.video_id = :video_id and s.generation = :gene
   and c.owner_id = s.owner_id and c.scene_id = s.id
   and c.channel = any(:channels)
   and c.status = 'pending'
+returning c.channel

@@ -1,0 +1,1 @@
+"""Figures, dashboard and alerts against a real Prometheus, and with `promtool`."""

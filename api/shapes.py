@@ -5,7 +5,7 @@ Keys are only ever added. Times are integer milliseconds from the video's first 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 
 from api.media import events_url, keyframe_url, stream_url
 from api.shared import Services
+from scenebook.browsing import best_keyframes
 from scenebook.model import (
     Channel,
     ChannelStatus,
@@ -176,32 +177,43 @@ class TranscriptOut(BaseModel):
 
 def video_out(services: Services, video: Video) -> VideoOut:
     """One video as the API shows it."""
-    return VideoOut.model_validate(_video_fields(services, video))
+    return VideoOut.model_validate(_video_fields(services, video, _pictures(services, [video])))
+
+
+def videos_out(services: Services, videos: Sequence[Video]) -> list[VideoOut]:
+    """Videos of one owner as the API shows them."""
+    pictures = _pictures(services, videos)
+    return [VideoOut.model_validate(_video_fields(services, one, pictures)) for one in videos]
 
 
 def video_detail_out(services: Services, video: Video, progress: VideoProgress) -> VideoDetailOut:
     """One video with its progress."""
     return VideoDetailOut.model_validate(
-        _video_fields(services, video)
+        _video_fields(services, video, _pictures(services, [video]))
         | progress_out(progress).model_dump()
         | {"container": container_metadata(video)}
     )
 
 
-def _video_fields(services: Services, video: Video) -> dict[str, Any]:
+def _pictures(services: Services, videos: Sequence[Video]) -> Mapping[UUID, UUID]:
+    if not videos:
+        return {}
+    ids = [video.id for video in videos]
+    return best_keyframes(services.db, owner_id=videos[0].owner_id, video_ids=ids)
+
+
+def _video_fields(
+    services: Services, video: Video, pictures: Mapping[UUID, UUID]
+) -> dict[str, Any]:
     same = {name: getattr(video, name) for name in VideoOut.model_fields if hasattr(video, name)}
+    picture = pictures.get(video.id)
     return same | {
         "metadata": own_metadata(video),
-        "keyframe_url": _keyframe_url(services, video),
+        "keyframe_url": picture
+        and keyframe_url(services, owner_id=video.owner_id, keyframe_id=picture),
         "stream_url": stream_url(services, owner_id=video.owner_id, video_id=video.id),
         "events_url": events_url(services, owner_id=video.owner_id, video_id=video.id),
     }
-
-
-def _keyframe_url(services: Services, video: Video) -> str | None:
-    if video.best_keyframe_id is None:
-        return None
-    return keyframe_url(services, owner_id=video.owner_id, keyframe_id=video.best_keyframe_id)
 
 
 def progress_out(progress: VideoProgress) -> ProgressOut:

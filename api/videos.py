@@ -28,6 +28,7 @@ from api.shapes import (
     transcript_out,
     video_detail_out,
     video_out,
+    videos_out,
 )
 from api.shared import Services, ServicesOf
 from scenebook import browsing, subtitles
@@ -128,7 +129,7 @@ def list_videos(
         here = {"created_at": last.created_at.isoformat(), "id": str(last.id)}
         next_token = sign_page(services, purpose=purpose, owner_id=owner_id, of=of, at=here)
     return VideoPage(
-        data=[video_out(services, one) for one in page.videos], page=PageOut(next_token=next_token)
+        data=videos_out(services, page.videos), page=PageOut(next_token=next_token)
     )
 
 

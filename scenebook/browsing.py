@@ -5,6 +5,7 @@ A video that is being deleted has none of these any more.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -52,6 +53,14 @@ def page_of_videos(
             tx, owner_id=owner_id, limit=limit + 1, after=after, status=status, title=title
         )
     return PageOfVideos(found[:limit], more=len(found) > limit)
+
+
+def best_keyframes(
+    db: Database, *, owner_id: UUID, video_ids: Sequence[UUID]
+) -> Mapping[UUID, UUID]:
+    """The keyframe that shows best how a video begins, of those that have one."""
+    with db.transaction(owner_id=owner_id) as tx:
+        return videos.best_keyframes(tx, owner_id=owner_id, video_ids=video_ids)
 
 
 def page_of_scenes(

@@ -168,7 +168,6 @@ class Video:
     damage: str | None = None
     source_url: str | None = None
     scene_count: int = 0
-    best_keyframe_id: UUID | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     language: str | None = None
     created_at: datetime | None = None

@@ -124,6 +124,16 @@ def page(
     )
 
 
+def best_keyframes(
+    tx: Connection, *, owner_id: UUID, video_ids: Sequence[UUID]
+) -> dict[UUID, UUID]:
+    """The keyframe that shows best how a video begins, of those that have one."""
+    rows = tx.execute(
+        statement("videos/best_keyframes"), {"owner_id": owner_id, "ids": list(video_ids)}
+    )
+    return {row.video_id: row.id for row in rows}
+
+
 def _select(tx: Connection, *, owner_id: UUID, **conditions: object) -> list[Video]:
     """The owner's videos, newest first; a condition that is left out, or None, is none."""
     rows = tx.execute(

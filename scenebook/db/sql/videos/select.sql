@@ -5,16 +5,7 @@ select
     v.language, v.metadata, v.created_at, v.updated_at,
     (select count(*) from public.scenes as s
      where s.owner_id = v.owner_id and s.video_id = v.id and s.generation = v.generation
-    ) as scene_count,
-    -- The best picture of how it begins: a long video has more scenes than are worth looking at.
-    (select k.id
-     from public.scenes as s
-     join public.keyframes as k on k.owner_id = s.owner_id and k.scene_id = s.id and k.rank = 0
-     where s.owner_id = v.owner_id and s.video_id = v.id and s.generation = v.generation
-       and s.scene_index < 50
-     order by (k.quality ->> 'quality_score')::float8 desc nulls last, s.scene_index
-     limit 1
-    ) as best_keyframe_id
+    ) as scene_count
 from public.videos as v
 where v.owner_id = :owner_id
   and (cast(:video_id as uuid) is null or v.id = :video_id)

@@ -32,7 +32,8 @@ esac
 
 # Roles belong to the cluster and are in no dump: make what is missing first.
 psql --single-transaction --output=/dev/null \
-    --file="$here/migrations/versions/0001_initial.platform.sql"
+    --file="$here/migrations/versions/0001_initial.platform.sql" \
+    --file="$here/migrations/versions/0007_operations.role.sql"
 "${PG_BIN:+$PG_BIN/}pg_restore" --clean --if-exists --no-owner --single-transaction \
     --dbname="$url" "$directory/database.dump"
 psql --command="analyze"

@@ -5,7 +5,6 @@ Only the relay imports this: a worker or the API would show zeros for what it ne
 
 from __future__ import annotations
 
-import time
 
 from prometheus_client import Gauge
 from sqlalchemy import Connection
@@ -48,4 +47,4 @@ def measure(tx: Connection, *, silent_s: float) -> None:
         DEAD_JOBS.labels(stage.value).set(dead.get(stage, 0))
     for kind in ("worker", "relay"):
         PROCESSES.labels(kind).set(alive.get(kind, 0))
-    MEASURED_AT.set(time.time())
+    MEASURED_AT.set_to_current_time()

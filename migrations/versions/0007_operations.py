@@ -12,6 +12,7 @@ depends_on = None
 
 def upgrade() -> None:
     """Add what old code can do without: a role, its grants and its policies."""
+    run_file("0007_operations.role.sql")
     run_file("0007_operations.sql")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +30,7 @@ def test_from_a_dropped_file_to_the_moment_and_to_its_deletion(
     film = tmp_path / "A shell game.mp4"
     film.write_bytes((MEDIA / "composite_dev.mp4").read_bytes() + b"\0")  # no duplicate of another
     page.goto("/")
-    page.get_by_label("Videos to upload").set_input_files(film)
+    dropped(page, film)
     card = card_of(page, "A shell game")
     card.get_by_role("progressbar").wait_for()
     card.get_by_text("ready", exact=True).wait_for(timeout=INDEXED_MS)
@@ -52,7 +53,7 @@ def test_from_a_dropped_file_to_the_moment_and_to_its_deletion(
 
     page.goto("/")
     card_of(page, "A shell game").get_by_role("button", name="Delete A shell game").click()
-    assert card_of(page, "A shell game").count() == 0
+    card_of(page, "A shell game").wait_for(state="detached")
     page.get_by_role("button", name="Undo").click()
     card_of(page, "A shell game").wait_for()
     with page.expect_response(lambda it: it.request.method == "DELETE", timeout=20_000) as deleted:
@@ -61,6 +62,21 @@ def test_from_a_dropped_file_to_the_moment_and_to_its_deletion(
     page.reload()
     card_of(page, "Figures").wait_for()
     assert card_of(page, "A shell game").count() == 0
+
+
+def dropped(page: Page, film: Path) -> None:
+    """Let go of a file over the page."""
+    files = page.evaluate_handle(
+        """([name, content]) => {
+            const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+            const files = new DataTransfer();
+            files.items.add(new File([bytes], name, { type: "video/mp4" }));
+            return files;
+        }""",
+        [film.name, base64.b64encode(film.read_bytes()).decode()],
+    )
+    for event in ("dragenter", "dragover", "drop"):
+        page.dispatch_event("main", event, {"dataTransfer": files})
 
 
 def card_of(page: Page, title: str) -> Locator:
@@ -125,7 +141,7 @@ def test_the_transcript_follows_and_goes_where_it_is_clicked(page: Page, site: S
     page.wait_for_function(
         "() => Math.abs(document.querySelector('video').currentTime - 9.05) < 0.6"
     )
-    assert line.get_attribute("aria-current") == "true"
+    page.locator(".transcript [aria-current=true]", has_text="A cold dip restores").wait_for()
     assert page.locator(".transcript mark").first.inner_text() == "beer"
 
 
@@ -145,6 +161,8 @@ def test_a_search_is_made_and_its_hits_are_gone_through_without_a_mouse(page: Pa
     page.keyboard.press("Enter")
     page.wait_for_function("() => document.querySelector('video')?.readyState >= 1")
     page.locator(".place .relevance .rank").first.wait_for()
+    page.evaluate("document.querySelector('video').pause()")
+    page.get_by_role("button", name="Play", exact=True).wait_for()
     began = page.evaluate("document.querySelector('video').currentTime")
     page.keyboard.press("n")
     page.wait_for_function("was => document.querySelector('video').currentTime !== was", arg=began)
@@ -167,7 +185,8 @@ def test_what_failed_says_why_and_what_is_partial_says_what_is_missing(
     card_of(page, "Half").get_by_role("button", name=re.compile("What is missing")).click()
     dialog = page.get_by_role("dialog", name="Half")
     dialog.get_by_text(re.compile(r"only \d+\.\d s of 42\.\d s could be read")).wait_for()
-    dialog.get_by_role("button", name="Retry all that failed").wait_for()
+    # Trying again does not make a damaged file whole.
+    assert dialog.get_by_role("button", name=re.compile("Retry")).count() == 0
     page.keyboard.press("Escape")
     dialog.wait_for(state="hidden")
     with Scenebook(site.url) as client:

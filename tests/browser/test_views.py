@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.browser.conftest import SCREENSHOTS, Site, Visit
+from tests.serving import running_api
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -47,15 +48,44 @@ def opened(page: Page, site: Site, view: str) -> None:
 @pytest.mark.parametrize("colours", ["light", "dark"])
 @pytest.mark.parametrize("view", VIEWS)
 def test_axe_finds_nothing_to_mend(browser: Browser, site: Site, view: str, colours: Any) -> None:
-    from axe_playwright_python.sync_playwright import Axe
-
     for width in (WIDTHS["desktop"], WIDTHS["phone"]):
         size = {"width": width[0], "height": width[1]}
         visit = Visit(browser, site.url, color_scheme=colours, viewport=size)
         opened(visit.page, site, view)
-        found = Axe().run(visit.page)
-        assert found.violations_count == 0, found.generate_report()
-        visit.close()
+        _agrees(visit)
+
+
+def test_axe_finds_nothing_to_mend_in_what_opens_on_demand(browser: Browser, site: Site) -> None:
+    opens = {
+        "library": ("What is missing", "Import from a URL"),
+        "search": ("Filters", "Exact"),
+        "player": ("Keyboard shortcuts",),
+        "scene": ("JSON",),
+    }
+    for view, names in opens.items():
+        for name in names:
+            visit = Visit(browser, site.url)
+            opened(visit.page, site, view)
+            visit.page.locator("button, summary").filter(has_text=name).first.click()
+            visit.page.wait_for_load_state("networkidle")
+            _agrees(visit)
+
+
+def test_axe_finds_nothing_to_mend_where_one_signs_in(browser: Browser, site: Site) -> None:
+    with running_api(site.settings, auth_mode="token") as url:
+        visit = Visit(browser, url)
+        visit.page.goto("/")
+        visit.page.get_by_role("heading", name="Sign in").wait_for()
+        _agrees(visit)
+
+
+def _agrees(visit: Visit) -> None:
+    """End a visit in which axe finds nothing."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(visit.page)
+    assert found.violations_count == 0, found.generate_report()
+    visit.close()
 
 
 @pytest.mark.parametrize("view", VIEWS)

@@ -1,4 +1,6 @@
 /** Pictures that were dropped into the search, for as long as the tab is open. */
+import { freshKey } from "./fresh";
+
 const pictures = new Map<string, File>();
 const previews = new Map<string, string>();
 
@@ -7,7 +9,7 @@ export const KINDS = ["image/jpeg", "image/png", "image/webp", "image/gif", "ima
 
 /** Keep a picture; the name stands for it in URLs of this tab. */
 export function keep(file: File): string {
-  const name = crypto.randomUUID();
+  const name = freshKey();
   pictures.set(name, file);
   previews.set(name, URL.createObjectURL(file));
   return name;

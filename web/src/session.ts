@@ -13,9 +13,13 @@ export const me = signal<Me | null>(null);
 /** Why nobody is signed in, once the API has refused; null while it has not. */
 export const refusal = signal<string | null>(null);
 
-/** Use this key or token from here on. */
-export function signIn(secret: string): void {
+/** Use this key or token, which is of that caller; nothing of another owner stays on the page. */
+export function signIn(secret: string, caller: Me): void {
   sessionStorage.setItem(KEPT_AS, secret);
+  if (me.value && me.value.owner_id !== caller.owner_id) {
+    location.reload();
+    return;
+  }
   credential.value = secret;
   refusal.value = null;
 }
@@ -30,3 +34,8 @@ export function signOut(): void {
 export function signedOut(reason: string): void {
   refusal.value = credential.value ? reason : "Sign in to see your videos.";
 }
+
+// A page that the browser kept whole, to go back to it, may be of someone who has signed out.
+window.addEventListener("pageshow", ({ persisted }) => {
+  if (persisted && credential.value !== sessionStorage.getItem(KEPT_AS)) location.reload();
+});

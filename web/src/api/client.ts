@@ -75,5 +75,5 @@ export function detailOf(error: unknown): string {
 /** A signed URL as this page reaches it: PUBLIC_URL may be another name of the same service. */
 export function here(url: string): string {
   const { pathname, search } = new URL(url, location.origin);
-  return pathname + search;
+  return pathname.replace(/^\/+/, "/") + search; // two slashes would begin the name of a host
 }

@@ -5,6 +5,11 @@ type Schemas = components["schemas"];
 
 export type Video = Schemas["VideoOut"];
 export type VideoDetail = Schemas["VideoDetailOut"];
+/** Where a video stands, as its events tell. */
+export type Progress = Pick<
+  VideoDetail,
+  "status" | "reason" | "stage" | "progress" | "eta_s" | "stages" | "channels" | "coverage"
+>;
 export type VideoStatus = Schemas["VideoStatus"];
 export type Stage = Schemas["Stage"];
 export type StageProgress = Schemas["StageOut"];

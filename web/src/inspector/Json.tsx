@@ -3,11 +3,14 @@ import { toast } from "../shell/toasts";
 
 export function Json({ value }: { value: unknown }) {
   const text = JSON.stringify(value, null, 2);
-  const copy = () => {
-    navigator.clipboard.writeText(text).then(
-      () => toast("The JSON is copied."),
-      () => toast("The browser did not allow it. Mark the text and copy it.", { tone: "bad" }),
-    );
+  const copy = async () => {
+    try {
+      // Without https there is no clipboard.
+      await navigator.clipboard.writeText(text);
+      toast("The JSON is copied.");
+    } catch {
+      toast("The browser did not allow it. Mark the text and copy it.", { tone: "bad" });
+    }
   };
   return (
     <details class="json panel">

@@ -1,7 +1,7 @@
 /** The pictures that stand for a scene, how good each is, and why the best is the best. */
-import { here } from "../api/client";
 import type { Keyframe } from "../api/types";
 import { clock } from "../format";
+import { Picture } from "../parts/Picture";
 import { COMPONENTS, isBlended, partOf, scoreOf, whyBest } from "./quality";
 
 interface Properties {
@@ -20,10 +20,9 @@ export function Keyframes({ keyframes, shape, playAt }: Properties) {
         {keyframes.map((keyframe) => (
           <li key={keyframe.id} class="panel">
             <a href={playAt(keyframe.at_ms)} class="picture" style={{ aspectRatio: shape }}>
-              <img
-                src={here(keyframe.url)}
+              <Picture
+                url={keyframe.url}
                 alt={`The scene at ${clock(keyframe.at_ms, true)}; play from there`}
-                decoding="async"
               />
             </a>
             <p class="row">

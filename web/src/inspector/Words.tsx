@@ -34,7 +34,7 @@ export function Words({ scene, lines, playAt }: Properties) {
                   <a href={playAt(line.start_ms)} aria-label={`Play from ${clock(line.start_ms)}`}>
                     {clock(line.start_ms)}
                   </a>
-                  <span>
+                  <span dir="auto">
                     {line.speaker && <strong>{line.speaker}: </strong>}
                     {line.text} {line.source !== "subtitles" && <Heard by={line.source} />}
                   </span>
@@ -78,7 +78,7 @@ function Text({ title, text }: { title: string; text: string | null }) {
   return (
     <div class="panel">
       <h3>{title}</h3>
-      <p>{text}</p>
+      <p dir="auto">{text}</p>
     </div>
   );
 }

@@ -1,6 +1,6 @@
 /** The scenes before and after one of them. */
+import { scenePages } from "../api/scenes";
 import type { Scene } from "../api/types";
-import { scenePages } from "../player/scenes";
 
 export interface Neighbours {
   before: string | null;

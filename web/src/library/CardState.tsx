@@ -1,5 +1,6 @@
 /** Where a video stands, in a block that has the same size in every state. */
 import { counted, duration, percent } from "../format";
+import { Ago } from "../parts/Ago";
 import { VideoBadge } from "../parts/badges";
 import { STAGES } from "../words";
 import { isStage, moves, type Shown } from "./shown";
@@ -41,15 +42,6 @@ function More({ video }: { video: Shown }) {
     <p class="soft">
       Added <Ago at={video.created_at} />
     </p>
-  );
-}
-
-function Ago({ at }: { at: string }) {
-  const ms = Date.now() - Date.parse(at);
-  return (
-    <time dateTime={at} title={new Date(at).toLocaleString("en")}>
-      {ms < 60_000 ? "just now" : `${duration(ms)} ago`}
-    </time>
   );
 }
 

@@ -18,7 +18,7 @@ export function CardTitle({ video, catalog, renaming }: Properties) {
     requestAnimationFrame(() => link.current?.focus());
   };
   return (
-    <h2 class="title">
+    <h2 class="title" dir="auto">
       {renaming.value ? (
         <Field video={video} catalog={catalog} done={done} />
       ) : (

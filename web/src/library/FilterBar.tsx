@@ -2,6 +2,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import type { VideoStatus } from "../api/types";
+import { usePause } from "../parts/pause";
 import { VIDEO_STATUSES } from "../words";
 import { type Filter, urlOf } from "./catalog";
 
@@ -11,10 +12,9 @@ const STATUSES = ["ready", "partial", "failed", "processing", "waiting", "cancel
 export function FilterBar({ filter }: { filter: Filter }) {
   const { route } = useLocation();
   const input = useRef<HTMLInputElement>(null);
-  const timer = useRef(0);
+  const pause = usePause(TYPED_MS);
   const go = (to: Partial<Filter>) => route(urlOf({ ...filter, ...to }), true);
 
-  useEffect(() => () => clearTimeout(timer.current), []);
   // A way back in the history brings its own title; what is being typed is left alone.
   useEffect(() => {
     const field = input.current;
@@ -31,8 +31,7 @@ export function FilterBar({ filter }: { filter: Filter }) {
         placeholder="Part of the title"
         defaultValue={filter.title}
         onInput={({ currentTarget: { value } }) => {
-          clearTimeout(timer.current);
-          timer.current = window.setTimeout(() => go({ title: value }), TYPED_MS);
+          pause.after(() => go({ title: value }));
         }}
       />
       <select
@@ -40,7 +39,7 @@ export function FilterBar({ filter }: { filter: Filter }) {
         aria-label="State"
         value={filter.status ?? ""}
         onChange={({ currentTarget: { value } }) => {
-          clearTimeout(timer.current);
+          pause.cancel();
           go({ title: input.current?.value ?? "", status: (value as VideoStatus) || null });
         }}
       >

@@ -2,10 +2,11 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { here, Problem } from "../api/client";
+import type { Progress } from "../api/types";
 import { VIDEO_STATUSES } from "../words";
 import { announce } from "./announce";
 import type { Catalog } from "./catalog";
-import { detail, moves, type Progress, type Shown } from "./shown";
+import { detail, moves, type Shown } from "./shown";
 import { sending } from "./uploads";
 
 // A browser has six connections to a host for all tabs; uploads and everything else need some.

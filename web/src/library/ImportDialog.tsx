@@ -2,10 +2,10 @@
 import { useSignal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { api, data, detailOf } from "../api/client";
+import { freshKey } from "../fresh";
 import { toast } from "../shell/toasts";
 import type { Catalog } from "./catalog";
 import { Dialog } from "./Dialog";
-import { freshKey } from "./keys";
 
 export function ImportDialog({ catalog, close }: { catalog: Catalog; close: () => void }) {
   const field = useRef<HTMLInputElement>(null);

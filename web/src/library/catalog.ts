@@ -102,6 +102,7 @@ function usePages(filter: Filter) {
       setState((was) => ({ ...was, error: undefined, loading: true }));
       page(filter, after, signal).then(
         ({ data: found, page: { next_token } }) =>
+          !signal.aborted &&
           setState((was) => ({
             videos: merged(was.videos ?? [], found, after !== null),
             next: next_token,

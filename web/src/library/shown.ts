@@ -3,17 +3,13 @@ import { api, data } from "../api/client";
 import {
   type Channel,
   type ChannelStatus,
+  type Progress,
   SETTLED,
   type Stage,
   type Video,
   type VideoDetail,
 } from "../api/types";
 import { CHANNEL_STATUSES, STAGES } from "../words";
-
-export type Progress = Pick<
-  VideoDetail,
-  "status" | "reason" | "stage" | "progress" | "eta_s" | "stages" | "channels" | "coverage"
->;
 
 export type Shown = Video & Partial<Progress>;
 

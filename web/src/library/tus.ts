@@ -8,8 +8,8 @@ import {
   type UploadOptions,
 } from "tus-js-client";
 import { authorization, Problem, problemOf } from "../api/client";
+import { freshKey } from "../fresh";
 import { me, signedOut } from "../session";
-import { freshKey } from "./keys";
 
 // Long enough to be fast, short enough for proxies that end long requests.
 const CHUNK_BYTES = 64_000_000;

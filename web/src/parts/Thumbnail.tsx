@@ -1,5 +1,5 @@
 /** A picture of a fixed shape, so that nothing moves when it comes. */
-import { here } from "../api/client";
+import { Picture } from "./Picture";
 
 interface Properties {
   /** A signed URL; null where there is no picture. */
@@ -15,7 +15,7 @@ interface Properties {
 export function Thumbnail({ url, alt, time, eager = false }: Properties) {
   return (
     <div class="thumbnail">
-      {url && <img src={here(url)} alt={alt} loading={eager ? "eager" : "lazy"} decoding="async" />}
+      {url && <Picture url={url} alt={alt} loading={eager ? "eager" : "lazy"} />}
       {time && <span class="time">{time}</span>}
     </div>
   );

@@ -8,7 +8,6 @@ export interface Loaded<T> {
   error: unknown;
   loading: boolean;
   again: () => void;
-  set: (data: T) => void;
 }
 
 /** Load when `key` changes, and again when asked; a load that was overtaken is given up. */
@@ -36,6 +35,5 @@ export function useLoaded<T>(key: string, load: (signal: AbortSignal) => Promise
     error: state.error,
     loading: state.loading || state.key !== key,
     again: useCallback(() => setRound((n) => n + 1), []),
-    set: useCallback((data: T) => setState({ key, data, loading: false }), [key]),
   };
 }

@@ -3,6 +3,7 @@ import type { ReadonlySignal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api, data, detailOf, here, Problem, problemOf } from "../api/client";
 import type { Utterance, VideoDetail } from "../api/types";
+import { Picture } from "../parts/Picture";
 import type { Playback } from "./playback";
 import "./stage.css";
 
@@ -102,7 +103,7 @@ export function Stage({ video, playback, lines, still }: Properties) {
 }
 
 function Still({ url }: { url: string | null }) {
-  return url ? <img class="still" src={here(url)} alt="The scene at this time" /> : null;
+  return url ? <Picture class="still" url={url} alt="The scene at this time" /> : null;
 }
 
 /** What the service says of a stream that failed; null if it gives the file. */

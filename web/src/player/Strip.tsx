@@ -1,9 +1,9 @@
 /** All scenes on one line, as wide as they are long and as high as they answer the query. */
 import type { ReadonlySignal } from "@preact/signals";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
-import { here } from "../api/client";
 import type { Scene } from "../api/types";
 import { clock } from "../format";
+import { Picture } from "../parts/Picture";
 import { type Cell, cellsOf, cellWith, picturesOf } from "./cells";
 import { Legend } from "./Legend";
 import type { Playback } from "./playback";
@@ -126,7 +126,7 @@ function CellButton({ cell, asked, now, reached, choose }: CellProperties) {
       <span class="pictures">
         {picturesOf(cell, PICTURE_PX, ROOM_PX).map((url) => (
           <span key={url}>
-            <img src={here(url)} alt="" loading="lazy" decoding="async" />
+            <Picture url={url} alt="" loading="lazy" />
           </span>
         ))}
       </span>

@@ -133,7 +133,7 @@ function Line({ line, words, choose }: LineProperties) {
     <li>
       <button type="button" onClick={choose}>
         <span class="at">{clock(line.start_ms)}</span>
-        <span>
+        <span dir="auto">
           {line.speaker && <strong>{line.speaker}: </strong>}
           {pieces(line.text, words).map((piece) =>
             piece.marked ? <mark>{piece.text}</mark> : piece.text,

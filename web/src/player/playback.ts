@@ -54,7 +54,9 @@ export class Playback {
   }
 
   set rate(times: number) {
-    if (this.element) this.element.playbackRate = times;
+    if (!this.element) return;
+    this.element.playbackRate = times;
+    this.element.defaultPlaybackRate = times; // for when the file is loaded once more
   }
 
   /** The file has to be loaded once more: go on where it was. */
@@ -73,7 +75,8 @@ export class Playback {
     onTimeUpdate: (event: Event) => {
       const element = event.currentTarget as HTMLVideoElement;
       if (this.wanted === null && element.readyState > 0) {
-        this.timeMs.value = element.currentTime * 1000;
+        // Whole, or a time that was gone to may fall short of what begins there.
+        this.timeMs.value = Math.round(element.currentTime * 1000);
       }
     },
     onPlay: () => {

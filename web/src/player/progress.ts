@@ -1,12 +1,7 @@
 /** A video that is still being indexed, as its event stream tells. */
 import { useEffect, useState } from "preact/hooks";
 import { here } from "../api/client";
-import { SETTLED, type VideoDetail } from "../api/types";
-
-type Progress = Pick<
-  VideoDetail,
-  "status" | "reason" | "stage" | "progress" | "eta_s" | "stages" | "channels" | "coverage"
->;
+import { type Progress, SETTLED, type VideoDetail } from "../api/types";
 
 /** A stream that was refused, as when an owner has too many, is asked for again after this time. */
 const REFUSED_MS = 5000;

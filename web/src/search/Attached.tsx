@@ -1,8 +1,9 @@
 /** What the search is like: a picture or a scene, with its way out. */
 import type { ComponentChildren } from "preact";
-import { api, data, detailOf, here } from "../api/client";
+import { api, data, detailOf } from "../api/client";
 import { clock } from "../format";
 import { useLoaded } from "../parts/loaded";
+import { Thumbnail } from "../parts/Thumbnail";
 import { picture, preview } from "../pictures";
 import type { Query } from "../query";
 import { useTitles } from "./titles";
@@ -32,7 +33,14 @@ function OfPicture({ name, onRemove }: { name: string; onRemove: () => void }) {
     );
   }
   return (
-    <Like shown={preview(name)} onRemove={onRemove}>
+    <Like
+      shown={
+        <div class="thumbnail">
+          <img src={preview(name)} alt="" />
+        </div>
+      }
+      onRemove={onRemove}
+    >
       <span class="soft">Looks like</span> <strong>{file.name || "the pasted picture"}</strong>
     </Like>
   );
@@ -49,9 +57,9 @@ function OfScene({ id, onRemove }: { id: string; onRemove: () => void }) {
         {detailOf(error)}
       </Like>
     );
-  const best = scene?.keyframes[0];
+  const url = scene?.keyframes[0]?.url;
   return (
-    <Like shown={best ? here(best.url) : undefined} onRemove={onRemove}>
+    <Like shown={<Thumbnail url={url} alt="" eager />} onRemove={onRemove}>
       <span class="soft">Like the scene</span>{" "}
       {scene && (
         <a href={`/scenes/${id}`}>
@@ -63,8 +71,8 @@ function OfScene({ id, onRemove }: { id: string; onRemove: () => void }) {
 }
 
 interface LikeProperties {
-  /** Undefined while it is on its way; null where there is none. */
-  shown: string | null | undefined;
+  /** The picture; null where there is none. */
+  shown: ComponentChildren;
   onRemove: () => void;
   children: ComponentChildren;
 }
@@ -72,9 +80,7 @@ interface LikeProperties {
 function Like(props: LikeProperties) {
   return (
     <div class="like">
-      {props.shown !== null && (
-        <div class="thumbnail">{props.shown && <img src={props.shown} alt="" />}</div>
-      )}
+      {props.shown}
       <p>{props.children}</p>
       <button type="button" class="button small" onClick={props.onRemove}>
         Remove

@@ -4,7 +4,7 @@ import { percent } from "../format";
 import { type Mode, type Query, VISION_SHARES, visionShare, weighs } from "../query";
 import { Choice } from "./Choice";
 import "./options.css";
-import { usePause } from "./pause";
+import { usePause } from "../parts/pause";
 
 const SLIDING_MS = 200;
 const MODES: { value: Mode; label: string }[] = [

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { KINDS } from "../pictures";
 import "./box.css";
-import { usePause } from "./pause";
+import { usePause } from "../parts/pause";
 
 const TYPING_MS = 400;
 const LEAST_TYPED = 2;

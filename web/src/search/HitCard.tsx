@@ -14,7 +14,7 @@ export function HitCard({ hit, query, eager }: { hit: Hit; query: Query; eager: 
     <article class="hit">
       <a class="hit-play" href={playUrl(hit.video_id, hit.matched_ms ?? hit.start_ms, query)}>
         <Thumbnail url={hit.keyframe_url} alt="" time={range(hit)} eager={eager} />
-        <h3>{hit.title}</h3>
+        <h3 dir="auto">{hit.title}</h3>
       </a>
       <Said hit={hit} />
       {hit.parts.length > 0 && <Parts hit={hit} query={query} />}
@@ -52,13 +52,17 @@ function Said({ hit }: { hit: Hit }) {
   return (
     <>
       {hit.transcript && (
-        <p class="hit-said">
+        <p class="hit-said" dir="auto">
           {excerpt(hit.transcript).map(({ text, isMarked }) =>
             isMarked ? <mark>{text}</mark> : text,
           )}
         </p>
       )}
-      {written && <p class="hit-said soft">{written}</p>}
+      {written && (
+        <p class="hit-said soft" dir="auto">
+          {written}
+        </p>
+      )}
     </>
   );
 }

@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { api, data } from "../api/client";
 import { useLoaded } from "../parts/loaded";
 import { Failure } from "../parts/Message";
-import { usePause } from "./pause";
+import { usePause } from "../parts/pause";
 import { learn } from "./titles";
 
 const SHOWN = 6;

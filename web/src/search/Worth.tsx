@@ -20,9 +20,8 @@ export function How({ answer }: { answer: SearchAnswer }) {
   const exactly = answer.search === "exact" ? "Exact" : "Approximate";
   return (
     <details class="how small soft">
-      <summary>
-        {exactly}, {Math.round(timing_ms.total)} ms
-      </summary>
+      {/* One text, so that no part of it moves when another is longer. */}
+      <summary>{`${exactly}, ${Math.round(timing_ms.total)} ms`}</summary>
       <div class="panel">
         <table>
           <thead>

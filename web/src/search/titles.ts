@@ -1,7 +1,7 @@
 /** Titles of the videos that a search is narrowed to, known by their ids. */
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
-import { api, data } from "../api/client";
+import { api, data, Problem } from "../api/client";
 
 const titles = signal<ReadonlyMap<string, string>>(new Map());
 
@@ -17,7 +17,10 @@ export function useTitles(ids: readonly string[]): (id: string) => string {
       const asked = api.GET("/v1/videos/{video_id}", { params: { path: { video_id: id } } });
       data(asked).then(
         (video) => learn([video]),
-        () => learn([{ id, title: "a video that is not there" }]),
+        (error) => {
+          const isGone = error instanceof Problem && [404, 422].includes(error.status);
+          if (isGone) learn([{ id, title: "a video that is not there" }]);
+        },
       );
     }
   }, [ids.join()]);

@@ -16,10 +16,11 @@ export function Shell({ children }: { children: ComponentChildren }) {
   useEffect(() => {
     if (refusal.value === null) void data(api.GET("/v1/me")).then(known, ignore);
   }, [credential.value, refusal.value]);
+  const isOpen = refusal.value === null;
   useEffect(() => {
     if (first.current) first.current = false;
-    else main.current?.focus();
-  }, [path]);
+    else if (isOpen) main.current?.focus({ preventScroll: true });
+  }, [path, isOpen]);
 
   return (
     <>

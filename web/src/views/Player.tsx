@@ -7,11 +7,11 @@ import { clock } from "../format";
 import { VideoBadge } from "../parts/badges";
 import { useLoaded } from "../parts/loaded";
 import { Failure } from "../parts/Message";
+import { Missing } from "../parts/Missing";
 import { useTitle } from "../parts/title";
 import { Controls, shortcutsOf } from "../player/Controls";
 import { Facts } from "../player/Facts";
 import { type Shortcut, useShortcuts } from "../player/keys";
-import { Missing } from "../player/Missing";
 import type { Playback } from "../player/playback";
 import { type Played, usePlayed } from "../player/played";
 import { useLive } from "../player/progress";
@@ -35,14 +35,15 @@ function PlayerOf({ id }: { id: string }) {
     data(api.GET("/v1/videos/{video_id}", { params: { path }, signal })),
   );
   const video = useLive(loaded.data, loaded.again);
+  const { error, again } = loaded;
   useTitle(video?.title ?? "Player");
-  if (video) return <Ready video={video} again={loaded.again} />;
-  if (!loaded.error) return <Waiting />;
-  const missing = loaded.error instanceof Problem && [404, 422].includes(loaded.error.status);
-  return missing ? (
-    <Missing what="video" why={GONE} />
-  ) : (
-    <Failure error={loaded.error} retry={loaded.again} />
+  if (error instanceof Problem && [404, 422].includes(error.status))
+    return <Missing what="video" why={GONE} />;
+  return (
+    <>
+      {error !== undefined && <Failure error={error} retry={again} />}
+      {video ? <Ready video={video} again={again} /> : error === undefined && <Waiting />}
+    </>
   );
 }
 
@@ -65,7 +66,7 @@ function Ready({ video, again }: { video: VideoDetail; again: () => void }) {
     <div class="player">
       <div class="player-head">
         <div class="player-title">
-          <h1>{video.title}</h1>
+          <h1 dir="auto">{video.title}</h1>
           <p class="row soft small">
             <VideoBadge status={video.status} />
             {video.duration_ms !== null && <span>{clock(video.duration_ms)}</span>}

@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useRoute } from "preact-iso";
 import { api, data, Problem } from "../api/client";
+import { linesOf } from "../api/lines";
 import type { Scene, VideoDetail } from "../api/types";
 import { clock, duration } from "../format";
 import { Channels } from "../inspector/Channels";
@@ -11,9 +12,8 @@ import { neighboursOf } from "../inspector/neighbours";
 import { Words } from "../inspector/Words";
 import { useLoaded } from "../parts/loaded";
 import { Failure } from "../parts/Message";
+import { Missing } from "../parts/Missing";
 import { useTitle } from "../parts/title";
-import { linesOf } from "../player/lines";
-import { Missing } from "../player/Missing";
 import "./scene-inspector.css";
 
 const GONE =

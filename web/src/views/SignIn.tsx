@@ -1,7 +1,8 @@
 /** Asks for an API key or a token, where the service knows nobody without one. */
 import { useSignal } from "@preact/signals";
 import { useLayoutEffect, useRef } from "preact/hooks";
-import { problemOf } from "../api/client";
+import { detailOf, problemOf } from "../api/client";
+import type { Me } from "../api/types";
 import { useTitle } from "../parts/title";
 import { credential, signIn } from "../session";
 import "./sign-in.css";
@@ -22,12 +23,14 @@ export function SignIn({ reason }: { reason: string }) {
     const secret = bare(input.current?.value ?? "");
     busy.value = true;
     said.value = "";
-    const refused = await whyRefused(secret);
+    try {
+      signIn(secret, await callerWith(secret));
+    } catch (error) {
+      said.value = detailOf(error);
+      wrong.value = true;
+      input.current?.select();
+    }
     busy.value = false;
-    if (refused === null) return signIn(secret);
-    said.value = refused;
-    wrong.value = true;
-    input.current?.select();
   };
 
   return (
@@ -82,17 +85,19 @@ function bare(text: string): string {
     .replace(/^(["'])(.*)\1$/, "$2");
 }
 
-/** Why the API does not take a secret; null if it does. */
-async function whyRefused(secret: string): Promise<string | null> {
-  if (!secret) return "Enter a key or a token.";
+/** Who has this secret. Throws an error that says why the API does not take it. */
+async function callerWith(secret: string): Promise<Me> {
+  if (!secret) throw new Error("Enter a key or a token.");
   if (!/^[\x21-\x7e]+$/.test(secret))
-    return "A key has no spaces and no special characters. Copy it again, as a whole.";
+    throw new Error("A key has no spaces and no special characters. Copy it again, as a whole.");
   if (!secret.startsWith("sbk_") && secret.split(".").length !== 3)
-    return "An API key begins with sbk_, and a token has three parts with dots between them.";
-  try {
-    const response = await fetch("/v1/me", { headers: { Authorization: `Bearer ${secret}` } });
-    return response.ok ? null : (await problemOf(response)).message;
-  } catch {
-    return "Scenebook cannot be reached. Check the network, and try again.";
-  }
+    throw new Error(
+      "An API key begins with sbk_, and a token has three parts with dots between them.",
+    );
+  const headers = { Authorization: `Bearer ${secret}` };
+  const response = await fetch("/v1/me", { headers }).catch(() => {
+    throw new Error("Scenebook cannot be reached. Check the network, and try again.");
+  });
+  if (!response.ok) throw await problemOf(response);
+  return response.json();
 }

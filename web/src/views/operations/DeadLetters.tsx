@@ -2,9 +2,10 @@
 import { useRef, useState } from "preact/hooks";
 import { api, data, detailOf } from "../../api/client";
 import { counted } from "../../format";
+import { Ago } from "../../parts/Ago";
 import { toast } from "../../shell/toasts";
 import { STAGES } from "../../words";
-import { Ago, Id, Section, Table, Turn } from "./parts";
+import { Id, Section, Table, Turn } from "./parts";
 import { type Pace, usePages, usePolled } from "./polled";
 import type { DeadLetter } from "./shapes";
 

@@ -1,8 +1,9 @@
 /** Recent searches of all owners: how long each channel took. What was looked for is not kept. */
 import { api, data } from "../../api/client";
 import { duration } from "../../format";
+import { Ago } from "../../parts/Ago";
 import { CHANNELS } from "../../words";
-import { Ago, Id, Section, Table, Turn } from "./parts";
+import { Id, Section, Table, Turn } from "./parts";
 import { type Pace, usePages, usePolled } from "./polled";
 import type { LoggedSearch } from "./shapes";
 

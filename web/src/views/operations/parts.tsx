@@ -1,7 +1,6 @@
 /** What the tables of this view are made of. */
 import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
-import { duration } from "../../format";
 import { Failure } from "../../parts/Message";
 import type { Pages } from "./polled";
 
@@ -64,16 +63,6 @@ export function Id({ of }: { of: string | number }) {
     <code class="id" title={String(of)}>
       {of}
     </code>
-  );
-}
-
-/** How long ago something was, with the moment itself at hand. */
-export function Ago({ at }: { at: string }) {
-  const ms = Math.max(0, Date.now() - Date.parse(at));
-  return (
-    <time dateTime={at} title={new Date(at).toLocaleString("en")}>
-      {duration(ms)} ago
-    </time>
   );
 }
 

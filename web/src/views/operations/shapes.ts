@@ -8,7 +8,5 @@ export type Depth = Schemas["DepthOut"];
 export type Process = Schemas["ProcessOut"];
 export type Running = Schemas["RunningOut"];
 export type DeadLetter = Schemas["DeadLetterOut"];
-export type DeadLetterPage = Schemas["DeadLetterPage"];
 export type Space = Schemas["SpaceOut"];
 export type LoggedSearch = Schemas["LoggedSearchOut"];
-export type SearchesPage = Schemas["SearchesPage"];

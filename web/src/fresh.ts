@@ -1,4 +1,4 @@
-/** A key for `Idempotency-Key`; unlike randomUUID this works without https, too. */
+/** A name that nothing else has; unlike randomUUID this works without https, too. */
 export function freshKey(): string {
   return Array.from(crypto.getRandomValues(new Uint32Array(4)), (n) => n.toString(36)).join("-");
 }

@@ -1,5 +1,5 @@
 /** What is said kindly in place of a video or scene that does not exist. */
-import { useTitle } from "../parts/title";
+import { useTitle } from "./title";
 import "./missing.css";
 
 export function Missing({ what, why }: { what: "video" | "scene"; why: string }) {

@@ -1,6 +1,6 @@
 /** The lines of a video's transcript. */
-import { api, data } from "../api/client";
-import type { Utterance } from "../api/types";
+import { api, data } from "./client";
+import type { Utterance } from "./types";
 
 export async function linesOf(videoId: string, signal: AbortSignal): Promise<readonly Utterance[]> {
   const params = { path: { video_id: videoId }, query: { format: "json" as const } };

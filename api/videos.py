@@ -128,9 +128,7 @@ def list_videos(
         assert last.created_at is not None
         here = {"created_at": last.created_at.isoformat(), "id": str(last.id)}
         next_token = sign_page(services, purpose=purpose, owner_id=owner_id, of=of, at=here)
-    return VideoPage(
-        data=videos_out(services, page.videos), page=PageOut(next_token=next_token)
-    )
+    return VideoPage(data=videos_out(services, page.videos), page=PageOut(next_token=next_token))
 
 
 @router.get("/v1/videos/{video_id}", responses=READ)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import re
 import sys
 import threading
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import PurePath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -19,11 +22,13 @@ from scenebook.settings import Settings
 
 # Longer lines are cut in two by what collects them, and are no JSON then.
 LONGEST_TEXT = 8_000
+# A process that was frozen while it wrote keeps nobody waiting for longer.
+TURN_S = 5.0
 # A shorter password is in too many words.
 SHORTEST_SECRET = 6
 SECRET = re.compile(
     r"(?i)\b(?:(?:sk|pk|rk)-[\w*.-]{6,}|(?:sbk|whsec)_[\w+/=-]{6,})"
-    r"|\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|(?<=bearer )\S+"
+    r"|(?<![\w-])eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|(?<=bearer )\S+"
     r"|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)|(?<=[?&]token=)[\w.-]+"
 )
 
@@ -82,7 +87,17 @@ def configure(settings: Settings) -> None:
 
 
 class Lines(logging.StreamHandler[Any]):
-    """Writes lines; of a record that cannot be written, a line that says so."""
+    """Writes whole lines; of a record that cannot be written, a line that says so."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line, however long, between those of other processes."""
+        try:
+            line = self.format(record) + self.terminator
+            with _turn(self.stream):
+                self.stream.write(line)
+                self.flush()
+        except Exception:  # noqa: BLE001 - a log never breaks what it is about
+            self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base's name
         """Instead of a traceback past every format."""
@@ -92,6 +107,28 @@ class Lines(logging.StreamHandler[Any]):
         structlog.get_logger(__name__).error(
             "record_unreadable", of=record.name, text=str(record.msg), error=str(kind)
         )
+
+
+@contextmanager
+def _turn(stream: Any) -> Iterator[None]:
+    """A pipe that a worker's processes share would mix lines of more than 4096 bytes."""
+    with suppress(OSError):  # no file, or one that knows no locks
+        give_up_at = time.monotonic() + TURN_S
+        while not _taken(stream) and time.monotonic() < give_up_at:
+            time.sleep(0.001)
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            fcntl.lockf(stream, fcntl.LOCK_UN)
+
+
+def _taken(stream: Any) -> bool:
+    try:
+        fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 # In a terminal these could hide, colour or forge lines; JSON has its own way to write them.

@@ -171,7 +171,7 @@ def test_a_service_without_workers_is_given_up_at_the_deadline(
 ) -> None:
     monkeypatch.setattr(canary, "REMOVAL_S", 0.3)
     with running_api(settings) as url, at(url, alice) as place:
-        checks = flown(place, timeout_s=1.5)
+        checks = flown(place, timeout_s=5)
     stopped = checks["canary indexing"]
     assert "probe queued" in stopped.detail
     assert "Is a relay running? Is a worker running?" in (stopped.remedy or "")

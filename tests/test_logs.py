@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -116,7 +117,7 @@ def test_values_of_every_kind_are_one_line_of_json(capsys: pytest.CaptureFixture
     structlog.get_logger("ours").warning(
         "one", deep={FORGED: [FORGED, (FORGED,)]}, number=float("nan"), of=Unspeakable(),
         video_id=video, raw=FORGED.encode(), error=ValueError(FORGED), half="\ud800",
-        long="x" * 10**6,
+        long="-eyJ" * 250_000,  # as many beginnings of a token: each is looked at once
     )  # fmt: skip
     logging.getLogger("theirs").warning("%d of %s", "one")
     (line, broken) = written(capsys)
@@ -126,6 +127,31 @@ def test_values_of_every_kind_are_one_line_of_json(capsys: pytest.CaptureFixture
     assert len(line["long"]) < logs.LONGEST_TEXT + 100
     assert not {"\x1b", "\r", "\u2028", "\ud800"} & set("".join(map(str, _texts(line))))
     assert (broken["message"], broken["of"]) == ("record_unreadable", "theirs")
+
+
+WRITER = """
+import sys
+import structlog
+from scenebook import logs
+from scenebook.settings import Settings
+
+logs.configure(Settings(log_format="json"))
+for _ in range(500):
+    structlog.get_logger().info("one", owner=sys.argv[1], text=sys.argv[1] * 6000)
+"""
+
+
+def test_long_lines_of_processes_that_share_a_pipe_never_mix() -> None:
+    end, beginning = os.pipe()
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, one], stderr=beginning) for one in "abcd"
+    ]
+    os.close(beginning)
+    with open(end, "rb") as pipe:
+        lines = [json.loads(line) for line in pipe]
+    assert [writer.wait() for writer in writers] == [0] * 4
+    assert len(lines) == 4 * 500
+    assert all(line["text"] == line["owner"] * 6000 for line in lines)
 
 
 def _texts(value: Any) -> Iterator[str]:

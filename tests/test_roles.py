@@ -200,12 +200,21 @@ def test_whoever_resets_the_role_of_a_superusers_url_is_one_and_the_doctor_says_
     assert "plain login" in (found.remedy or "")
 
 
-def test_behind_a_plain_login_there_is_nothing_to_reset_to(url: str) -> None:
+@contextmanager
+def plain_login(url: str) -> Iterator[str]:
+    """The URL with the login that the page documents."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(LOGIN.encode())
     plain = make_url(url).set(username="scenebook_login", password="a-long-secret")
-    plain_url = plain.render_as_string(hide_password=False)
     try:
+        yield plain.render_as_string(hide_password=False)
+    finally:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("drop owned by scenebook_login; drop role scenebook_login")
+
+
+def test_behind_a_plain_login_there_is_nothing_to_reset_to(url: str) -> None:
+    with plain_login(url) as plain_url:
         for role in Role:
             check_role(plain_url, role)
         assert schema.is_at_head(plain_url)
@@ -222,6 +231,17 @@ def test_behind_a_plain_login_there_is_nothing_to_reset_to(url: str) -> None:
                 connection.execute("set role postgres")
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute("set role service_role")
-    finally:
+
+
+def test_a_role_that_the_login_may_not_take_is_named_with_its_grant(url: str) -> None:
+    with plain_login(url) as plain_url:
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute("drop owned by scenebook_login; drop role scenebook_login")
+            connection.execute(f"revoke {Role.OPERATOR} from scenebook_login".encode())
+        check_role(plain_url, Role.API)
+        with pytest.raises(ConfigurationError, match="may not work as") as refused:
+            check_role(plain_url, Role.OPERATOR)
+        (found,) = (one for one in check_database(plain_url) if one.name == "roles")
+        assert (found.verdict, found.detail) == (Verdict.WARN, str(refused.value))
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(str(refused.value).rpartition("run: ")[2].encode())
+        check_role(plain_url, Role.OPERATOR)

@@ -75,7 +75,9 @@ def test_the_readme_is_one_screen() -> None:
 
 def test_every_page_has_its_place_in_the_navigation_and_no_place_is_empty() -> None:
     nav = yaml.load((ROOT / "mkdocs.yml").read_text("utf-8"), Loose)["nav"]
-    places = set(listed(nav))
+    named = list(listed(nav))
+    places = set(named)
+    assert len(named) == len(places), "a page has one place"
     folders = {place.removesuffix("/*") for place in places if place.endswith("/*")}
     there = {path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md")} | MADE.keys()
     alone = {name for name in there if name.rpartition("/")[0] not in folders}

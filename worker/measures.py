@@ -5,7 +5,6 @@ Only the relay imports this: a worker or the API would show zeros for what it ne
 
 from __future__ import annotations
 
-
 from prometheus_client import Gauge
 from sqlalchemy import Connection
 

@@ -85,11 +85,12 @@ def _one_a_line(text: str) -> list[str]:
 
 
 def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    if not any(row[-1] for row in rows):  # nothing is said of any
-        heads, rows = heads[:-1], [(*row[:-1], "") for row in rows]
+    remarked = any(row[-1] for row in rows)
+    heads = heads if remarked else heads[:-1]
     lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    for row in rows:
-        *code, remark = row
+    for *code, remark in rows:
         cells = [f"`{one}`" if one else "" for one in code]
-        lines.append(f"| {' | '.join([*cells, remark.replace('|', chr(92) + '|')])} |")
+        if remarked:
+            cells.append(remark.replace("|", r"\|"))
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n\n"

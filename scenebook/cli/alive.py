@@ -90,7 +90,9 @@ def check_listeners(redis_url: str, url: str) -> Check:
         workers = len(_alive("worker", processes_of(url)))
         plain = redis_url.replace("redis+socket://", "unix://", 1)
         with closing(redis.Redis.from_url(plain, socket_timeout=BROKER_TIMEOUT_S)) as broker:
-            listening = sum(one["cmd"] == "brpop" for one in broker.client_list())
+            clients = broker.client_list()
+            here = str(broker.connection_pool.connection_kwargs.get("db") or 0)
+            listening = sum(one["cmd"] == "brpop" and one["db"] == here for one in clients)
     except (redis.RedisError, KeyError, ScenebookError) as error:
         remedy = "Where Redis forbids CLIENT LIST, `scenebook queue` shows whether work goes on."
         return Check("broker", Verdict.OFF, f"not to be asked ({type(error).__name__})", remedy)

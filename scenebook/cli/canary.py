@@ -16,7 +16,7 @@ from pathlib import Path
 from uuid import UUID
 
 from scenebook.cli import canary_film
-from scenebook.cli.canary_film import SCENES, SEEN, TITLE, Film
+from scenebook.cli.canary_film import NAMED, SCENES, SEEN, TITLE, Film
 from scenebook.cli.canary_views import Broken, View
 from scenebook.cli.checks import Check, Verdict
 from scenebook.cli.place import Place
@@ -261,7 +261,7 @@ class Canary:
     def _hide(self) -> Check:
         """Delete it, and what canaries left behind that were killed; do not wait for it."""
         oldest = datetime.now(UTC) - LEFT_BEHIND
-        for video in self._place.videos():
+        for video in self._place.videos(title=NAMED):
             ours = video.title == self._film.title
             left = TITLE.fullmatch(video.title) and (video.created_at or oldest) < oldest
             if (ours or left) and video.status is not VideoStatus.DELETING:

@@ -14,7 +14,8 @@ SCENES = 2
 
 # No stemmer of any language makes another word of these.
 LETTERS = "bcdfghjklmnpqrtvwxz"
-TITLE = re.compile(rf"scenebook-canary-[{LETTERS}]{{12}}\.mp4")
+NAMED = "scenebook-canary-"
+TITLE = re.compile(rf"{NAMED}[{LETTERS}]{{12}}\.mp4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ def make(folder: Path) -> Film:
     """Write a film like no other, so that no owner has the same bytes or words already."""
     word = "".join(secrets.choice(LETTERS) for _ in range(12))
     words = f"The canary {word} sings."
-    path = folder / f"scenebook-canary-{word}.mp4"
+    path = folder / f"{NAMED}{word}.mp4"
     mark = word.encode()
     # A box that players skip.
     content = FILM.read_bytes() + (8 + len(mark)).to_bytes(4, "big") + b"free" + mark

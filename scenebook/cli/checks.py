@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from scenebook.cli.workplace import why_silent
 from scenebook.db import migrate, schema
-from scenebook.db.engine import Role, check_role, psycopg_url
+from scenebook.db.engine import ROLE_NOT_GRANTED, Role, check_role, psycopg_url
 from scenebook.db.roles import login_is_unbound
 from scenebook.embedded import postgres as embedded_postgres
 from scenebook.embedded import redis as embedded_redis
@@ -151,9 +151,11 @@ def check_database(url: str, *, embedded: bool = False) -> Iterator[Check]:
 
 def _roles(url: str, *, embedded: bool) -> Iterator[Check]:
     """Row security holds every process, and whoever could break out of its role."""
+    missing = []
     try:
         for role in Role:
-            check_role(url, role)
+            if (why := _not_granted(url, role)) is not None:
+                missing.append(why)
         with schema.connection_to(url) as connection:
             unbound = login_is_unbound(connection)
     except ConfigurationError as error:
@@ -162,6 +164,10 @@ def _roles(url: str, *, embedded: bool) -> Iterator[Check]:
     except sa.exc.DBAPIError as error:
         yield Check("roles", Verdict.FAIL, str(error.orig), "scenebook migrate")
         return
+    if missing:
+        remedy = "Right for a login of another process; else run what it names."
+        yield Check("roles", Verdict.WARN, " ".join(missing), remedy)
+        return
     detail = "row security holds " + ", ".join(Role)
     if unbound and not embedded:  # whose socket nobody else can reach
         remedy = "Use a plain login in DATABASE_URL; docs/security.md has the statements."
@@ -169,6 +175,17 @@ def _roles(url: str, *, embedded: bool) -> Iterator[Check]:
         yield Check("roles", Verdict.WARN, detail, remedy)
         return
     yield Check("roles", Verdict.OK, detail)
+
+
+def _not_granted(url: str, role: Role) -> str | None:
+    """Why the login may not take a role. Raises ConfigurationError for a role that is unsafe."""
+    try:
+        check_role(url, role)
+    except ConfigurationError as error:
+        if error.code != ROLE_NOT_GRANTED:
+            raise
+        return str(error)
+    return None
 
 
 def _pgvector(version: str | None) -> Check:

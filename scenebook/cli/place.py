@@ -34,8 +34,8 @@ class Place(Protocol):
     def add(self, path: Path, *, transcript: Path | None, language: str | None) -> AddedVideo:
         """Store a file and put it on the to-do list; language as in `en`."""
 
-    def videos(self) -> list[Video]:
-        """All videos, newest first."""
+    def videos(self, *, title: str = "") -> list[Video]:
+        """All videos with this in their title, newest first."""
 
     def video(self, video_id: UUID) -> Video:
         """One video."""

@@ -82,9 +82,9 @@ class RemotePlace:
             )
         return AddedVideo(_video(added), created=added.created is not False)
 
-    def videos(self) -> list[Video]:
-        """All videos, newest first."""
-        return [_video(one) for one in self.client.videos()]
+    def videos(self, *, title: str = "") -> list[Video]:
+        """All videos with this in their title, newest first."""
+        return [_video(one) for one in self.client.videos(title=title or None)]
 
     def video(self, video_id: UUID) -> Video:
         """One video."""

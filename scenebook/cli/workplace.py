@@ -61,9 +61,10 @@ class Workplace:
             language=None if language is None else configuration_of(language),
         )
 
-    def videos(self) -> list[Video]:
-        """All videos, newest first."""
-        return videos.list_videos(self.database, owner_id=self.owner_id)
+    def videos(self, *, title: str = "") -> list[Video]:
+        """All videos with this in their title, newest first."""
+        found = videos.list_videos(self.database, owner_id=self.owner_id)
+        return [one for one in found if title in one.title]
 
     def video(self, video_id: UUID) -> Video:
         """One video."""

@@ -12,7 +12,12 @@ from typing import Any, Literal
 from uuid import UUID
 
 import sqlalchemy as sa
-from psycopg.errors import DeadlockDetected, LockNotAvailable, QueryCanceled
+from psycopg.errors import (
+    DeadlockDetected,
+    InsufficientPrivilege,
+    LockNotAvailable,
+    QueryCanceled,
+)
 from sqlalchemy import Connection, TextClause, event, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
@@ -47,6 +52,8 @@ OwnRole = Literal["authenticated"]
 TOO_MUCH = frozenset({"54000", "54001", "54011", "54023"})
 # The code of the error where a statement was ended.
 TOOK_TOO_LONG = "took_too_long"
+# The code of the error where the URL's login may not take a role.
+ROLE_NOT_GRANTED = "role_not_granted"
 STATEMENT_TIMEOUT_S = {Role.API: 10, Role.WORKER: 60, Role.RELAY: 15, Role.OPERATOR: 15}
 # Somebody waits for the API's answer, and can come again; a worker can wait.
 POOL_TIMEOUT_S = {Role.API: 1, Role.WORKER: 15, Role.RELAY: 15, Role.OPERATOR: 5}
@@ -104,16 +111,24 @@ class Database:
 
         Every transaction takes its role anew: behind a pooler it may be on another connection.
         """
-        connection.execute(f"set role {self.role}")
         try:
+            connection.execute(f"set role {self.role}")
             refuse_unsafe(connection, self.role)
+        except InsufficientPrivilege:
+            login = connection.info.user
+            connection.close()
+            raise ConfigurationError(
+                f"The login {login} of DATABASE_URL may not work as {self.role}. "
+                f"As a superuser of the database, run: grant {self.role} to {login};",
+                code=ROLE_NOT_GRANTED,
+            ) from None
         except ConfigurationError:
             connection.close()
             raise
         connection.commit()
 
     def check(self) -> None:
-        """Raises ConfigurationError if row security would not hold the role.
+        """Raises ConfigurationError if row security would not hold the role, or it is not granted.
 
         Every new connection is looked at; this makes one. A server that is away, or that has no
         such role before it is migrated, is waited for elsewhere.

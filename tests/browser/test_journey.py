@@ -94,9 +94,8 @@ def searched(page: Page, words: str) -> None:
 
 def test_a_hit_leads_to_scenes_like_it_and_to_all_that_is_known_of_them(page: Page) -> None:
     page.goto("/search?q=beer")
-    first = page.locator("[data-hit]").first
-    first.get_by_text("words #1").wait_for()
-    first.get_by_role("link", name="More like this").click()
+    spoken = page.locator("[data-hit]").filter(has_text="words #1")
+    spoken.get_by_role("link", name="More like this").click()
     page.get_by_text("Like the scene").wait_for()
     page.wait_for_url(re.compile("like="))
     page.locator("[data-hit]").first.get_by_role("link", name="Scene details").click()

@@ -150,10 +150,13 @@ def test_a_search_is_made_and_its_hits_are_gone_through_without_a_mouse(page: Pa
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.textContent.trim()") == "Skip to the content"
     page.get_by_role("link", name="Search", exact=True).press("Enter")
-    page.keyboard.press("/")
+    page.get_by_label("What to look for").focus()
     page.keyboard.type("red circle")
     page.keyboard.press("Enter")
     page.get_by_text(re.compile(r"\d+ scenes? found|The best \d+ scenes?")).wait_for()
+    page.locator(".hit-play").first.focus()
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "words"
     page.locator(".hit-play").first.focus()
     page.keyboard.press("ArrowRight")
     assert page.evaluate("document.activeElement === document.querySelectorAll('.hit-play')[1]")

@@ -45,7 +45,7 @@ from scenebook.embedded.redis import EmbeddedRedis
 from scenebook.encoders.client import Encoders
 from scenebook.environment import process_environment
 from scenebook.model import Channel, SearchChannel
-from scenebook.queries import mode_weights
+from scenebook.queries import VISION_SHARES, shared_weights
 from scenebook.settings import Settings, load
 
 OWNERS = 20
@@ -135,7 +135,7 @@ def arguments_of(
     return arguments | {
         "text": QUERY,
         **{channel.value: str(vector) for channel, vector in vectors.items()},
-        "weights": json.dumps(mode_weights("balanced", channels)),
+        "weights": json.dumps(shared_weights(VISION_SHARES["balanced"], channels)),
         "thresholds": json.dumps(dict.fromkeys(vectors, -1)),
         "space_ids": json.dumps({channel: spaces[channel][0] for channel in vectors}),
         "limit": LIMIT + 1,

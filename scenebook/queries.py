@@ -75,11 +75,6 @@ class Position:
     shown: int
 
 
-def mode_weights(mode: Mode, channels: Collection[SearchChannel]) -> dict[SearchChannel, float]:
-    """The channels' weights in a mode. Raises InvalidQuery if it leaves no channel."""
-    return shared_weights(VISION_SHARES[mode], channels)
-
-
 def shared_weights(
     vision_share: float, channels: Collection[SearchChannel]
 ) -> dict[SearchChannel, float]:

@@ -57,7 +57,7 @@ class Turns:
         if not self._turn.acquire(timeout=-1 if deadline is None else _left_s(deadline)):
             raise _busy()
         try:
-            # In the context of who asks, so that lines of the log have his ids.
+            # In the context of who asks, so that lines of the log have their ids.
             begun = self._thread.submit(copy_context().run, work)
         except RuntimeError:  # it was closed
             self._turn.release()
